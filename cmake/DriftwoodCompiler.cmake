@@ -1,0 +1,44 @@
+# Language, warnings, sanitizers and ccache for everything that is ours.
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+endif()
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
+  message(FATAL_ERROR "GCC ${CMAKE_CXX_COMPILER_VERSION} is too old: Driftwood needs GCC 12 or Clang 17 (std::expected).")
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+find_package(Threads REQUIRED)
+
+# What each of our targets links: warnings and sanitizers, but nothing that a dependency would be built with.
+add_library(driftwood_options INTERFACE)
+target_compile_options(driftwood_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference
+  -Wconversion -Wno-sign-conversion -Wimplicit-fallthrough -Wundef)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(driftwood_options INTERFACE
+    -Wno-null-dereference      # false alarms inside libstdc++ at -O2
+    -Wno-missing-field-initializers)  # designated initializers leave the defaults on purpose
+endif()
+if(DRIFTWOOD_WERROR)
+  target_compile_options(driftwood_options INTERFACE -Werror)
+endif()
+if(DRIFTWOOD_SANITIZE)
+  target_compile_options(driftwood_options INTERFACE -fsanitize=${DRIFTWOOD_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(driftwood_options INTERFACE -fsanitize=${DRIFTWOOD_SANITIZE})
+  if(DRIFTWOOD_SANITIZE MATCHES "undefined")
+    target_compile_options(driftwood_options INTERFACE -fno-sanitize-recover=undefined)
+  endif()
+endif()

@@ -1,0 +1,87 @@
+# Finds every dependency and gives the large ones names of ours:
+#   driftwood::wasmtime   Wasmtime's C API, 48.x
+#   driftwood::ggml       ggml (0.26 or newer) and its CPU back end, in link order
+#   driftwood::llama      libllama: tokenizers, chat templates, and the yardstick of tests and benchmarks
+# A system package is used where it fits, else what scripts/deps.sh built.
+#
+# The small ones are the system's: fmt::fmt, spdlog::spdlog, nlohmann_json::nlohmann_json, CLI11::CLI11,
+# SQLite::SQLite3, OpenSSL::Crypto, driftwood::zstd.
+
+option(DRIFTWOOD_SYSTEM_WASMTIME "Use the system's Wasmtime where there is one that fits" ON)
+option(DRIFTWOOD_SYSTEM_GGML "Use the system's ggml and libllama where there are ones that fit" ON)
+set(DRIFTWOOD_WASMTIME "prebuilt" CACHE STRING "Which Wasmtime of scripts/deps.sh to use: prebuilt or source")
+set_property(CACHE DRIFTWOOD_WASMTIME PROPERTY STRINGS prebuilt source)
+if(DEFINED ENV{DRIFTWOOD_WASMTIME})
+  set(DRIFTWOOD_WASMTIME "$ENV{DRIFTWOOD_WASMTIME}" CACHE STRING "" FORCE)
+endif()
+
+# Asks scripts/deps.sh for the folder of one built dependency. It is asked at each configure, since the answer follows
+# the pins, the compiler and the machine.
+function(driftwood_deps_prefix name result)
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -E env "DRIFTWOOD_DEPS_VARIANT=${DRIFTWOOD_DEPS_VARIANT}"
+      "DRIFTWOOD_WASMTIME=${DRIFTWOOD_WASMTIME}" "${PROJECT_SOURCE_DIR}/scripts/deps.sh" --print-prefix ${name}
+    OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE
+    ERROR_VARIABLE why ERROR_STRIP_TRAILING_WHITESPACE
+    RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    set(hint "")
+    if(NOT DRIFTWOOD_DEPS_VARIANT STREQUAL "cpu")
+      set(hint "DRIFTWOOD_DEPS_VARIANT=${DRIFTWOOD_DEPS_VARIANT} ")
+    endif()
+    if(NOT DRIFTWOOD_WASMTIME STREQUAL "prebuilt")
+      string(APPEND hint "DRIFTWOOD_WASMTIME=${DRIFTWOOD_WASMTIME} ")
+    endif()
+    message(FATAL_ERROR "The dependency ${name} is not built yet. Run:\n  ${hint}scripts/setup.sh\n${why}")
+  endif()
+  set(${result} "${prefix}" PARENT_SCOPE)
+endfunction()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+  "${PROJECT_SOURCE_DIR}/scripts/lib/third_party.sh" "${PROJECT_SOURCE_DIR}/third_party/Cargo.lock"
+  "${PROJECT_SOURCE_DIR}/third_party/requirements.txt")
+
+# ---- Wasmtime
+if(DRIFTWOOD_SYSTEM_WASMTIME)
+  find_package(Wasmtime 48 QUIET)
+endif()
+if(NOT Wasmtime_FOUND)
+  driftwood_deps_prefix(wasmtime Wasmtime_ROOT)
+  find_package(Wasmtime 48 REQUIRED)
+endif()
+message(STATUS "Wasmtime ${Wasmtime_VERSION}: ${Wasmtime_LIBRARY}")
+
+# ---- ggml and libllama, which belong together
+if(DRIFTWOOD_SYSTEM_GGML AND DRIFTWOOD_DEPS_VARIANT STREQUAL "cpu")
+  find_package(ggml 0.26 CONFIG QUIET)
+  if(ggml_FOUND)
+    find_package(llama CONFIG QUIET)
+  endif()
+endif()
+if(NOT (ggml_FOUND AND llama_FOUND))
+  driftwood_deps_prefix(ggml ggml_prefix)
+  foreach(package IN ITEMS ggml llama)
+    unset(${package}_DIR CACHE)
+    find_package(${package} CONFIG REQUIRED PATHS "${ggml_prefix}" NO_DEFAULT_PATH)
+  endforeach()
+endif()
+message(STATUS "ggml ${ggml_VERSION}: ${GGML_LIBRARY}")
+
+add_library(driftwood_ggml INTERFACE)
+add_library(driftwood::ggml ALIAS driftwood_ggml)
+# The package lists the base before the back ends that need it; named again, it also stands after them.
+target_link_libraries(driftwood_ggml INTERFACE ggml::ggml ggml::all ggml::ggml-base Threads::Threads ${CMAKE_DL_LIBS})
+
+add_library(driftwood_llama INTERFACE)
+add_library(driftwood::llama ALIAS driftwood_llama)
+target_link_libraries(driftwood_llama INTERFACE llama driftwood::ggml)
+
+# ---- the system's
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
+find_package(SQLite3 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+add_library(driftwood::zstd ALIAS PkgConfig::zstd)

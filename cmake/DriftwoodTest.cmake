@@ -1,0 +1,48 @@
+# How a test is declared. Labels say what a test needs: unit (nothing), device (a device, the CPU at least), e2e (the
+# built program and the model), compat (stored files), fuzz.
+
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# driftwood_test(region SOURCES region_test.cpp LABEL unit LIBS memory [ENV NAME=value ...] [TIMEOUT seconds])
+#
+# A GoogleTest program whose tests ctest knows one by one. SOURCES is NAME_test.cpp unless given.
+function(driftwood_test)
+  driftwood_named_arguments(ARGN)
+  cmake_parse_arguments(arg "" "NAME;LABEL;TIMEOUT" "SOURCES;LIBS;DEPENDS;ENV" ${ARGN})
+  if(NOT arg_LABEL MATCHES "^(unit|device|e2e|compat|fuzz)$")
+    message(FATAL_ERROR "driftwood_test(${arg_NAME}): LABEL (${arg_LABEL}) is not one of unit, device, e2e, compat, fuzz.")
+  endif()
+  if(NOT arg_SOURCES)
+    set(arg_SOURCES ${arg_NAME}_test.cpp)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  set(target "${arg_NAME}_test")
+  add_executable(${target} ${arg_SOURCES})
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  target_link_libraries(${target} PRIVATE driftwood_options GTest::gmock GTest::gtest GTest::gtest_main)
+  driftwood_link(${target} PRIVATE ${arg_LIBS} ${arg_DEPENDS})
+  set(environment "${arg_ENV}")
+  if(DRIFTWOOD_SANITIZE)
+    list(APPEND environment ${DRIFTWOOD_SANITIZER_ENV})
+  endif()
+  gtest_discover_tests(${target}
+    TEST_PREFIX "${arg_LABEL}/${arg_NAME}/"
+    DISCOVERY_MODE PRE_TEST
+    DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")
+endfunction()
+
+# driftwood_script_test(readme COMMAND bash run.sh ... LABEL e2e [TIMEOUT seconds] [ENV ...])
+function(driftwood_script_test)
+  driftwood_named_arguments(ARGN)
+  cmake_parse_arguments(arg "" "NAME;LABEL;TIMEOUT" "COMMAND;ENV" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_test(NAME "${arg_LABEL}/${arg_NAME}" COMMAND ${arg_COMMAND})
+  set_tests_properties("${arg_LABEL}/${arg_NAME}" PROPERTIES
+    LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENV}")
+endfunction()
