@@ -1,0 +1,89 @@
+// The seam between Driftwood and what computes: CPU, Vulkan, CUDA, Metal, null.
+//
+// The public functions are not virtual: they check once, then call the private
+// virtual ..._impl of a device, which only translates. The language of graphs is
+// ggml's (ggml_cgraph over tensors placed in Imports and device buffers).
+// compute() may be called from any thread; calls on one Device run one after
+// another. A device that was lost fails every call with device_lost.
+#pragma once
+
+#include <ggml-backend.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/bytes.hpp"
+#include "core/error.hpp"
+#include "device/import.hpp"
+#include "device/sharing.hpp"
+
+namespace driftwood {
+
+/// What a device can do, asked once when it is opened.
+struct DeviceCapabilities {
+  bool host_kernels = false;            ///< graphs may hold ggml custom operators that run on host threads
+  Sharing import_sharing = Sharing::copied;  ///< what an import of host memory gives
+  std::size_t import_alignment = 1;     ///< bytes: offset and address of an imported range
+  std::size_t max_import = SIZE_MAX;    ///< bytes in one import
+};
+
+struct DeviceInfo {
+  std::string name;         ///< as in --device: "cpu", "vulkan:0", "null"
+  std::string description;  ///< the hardware's or the driver's own name
+  std::uint64_t memory_total = 0;  ///< bytes; 0 where it is not known
+  int threads = 0;          ///< host threads that compute, 0 for a GPU
+  DeviceCapabilities capabilities;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const DeviceInfo& info() const noexcept { return info_; }
+
+  /// Imports `range` of a Region's committed bytes and pins it.
+  /// invalid_argument: empty, beyond the committed bytes or not aligned;
+  /// unsupported: the device cannot give what `require` insists on;
+  /// out_of_memory, device_lost: as they say. A failed import leaves no trace.
+  Result<Import> import(Region& region, ByteRange range, Require require = Require::no_copy);
+
+  /// Imports `size` read-only bytes of the host at `data` (model weights mapped from
+  /// a file), which must outlive the Import.
+  Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy);
+
+  /// Runs a graph whose tensors all have their memory. Returns when results are
+  /// in memory. Prefer `Graph` (graph.hpp), which owns what the graph needs.
+  Result<void> compute(ggml_cgraph* graph);
+
+  /// Where intermediate tensors of this device's graphs live. Borrowed.
+  ggml_backend_buffer_type_t scratch_type() { return scratch_type_impl(); }
+
+ protected:
+  explicit Device(DeviceInfo info) : info_(std::move(info)) {}
+
+ private:
+  virtual Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size) = 0;
+  virtual Result<void> compute_impl(ggml_cgraph* graph) = 0;
+  virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
+
+  Result<Import> import_bytes(std::byte* data, std::size_t size, Require require);
+
+  DeviceInfo info_;
+  std::mutex compute_mutex_;
+};
+
+struct DeviceOptions {
+  int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
+};
+
+/// Opens a device by its name: "auto", "cpu", "null" (later "vulkan:N", "cuda:N", "metal").
+/// not_found names what there is.
+Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options = {});
+/// Names that open_device takes on this machine, best first, without "auto".
+std::vector<std::string> device_names();
+
+}  // namespace driftwood

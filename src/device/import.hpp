@@ -1,0 +1,41 @@
+// A device's hold on bytes of the host: what tensors are placed in.
+//
+// Move-only; the Device must outlive it. An Import of a Region also pins the
+// range, so that its pages are not remapped underneath the device.
+#pragma once
+
+#include <ggml-backend.h>
+
+#include <cstddef>
+
+#include "core/handle.hpp"
+#include "device/sharing.hpp"
+#include "memory/region.hpp"
+
+namespace driftwood {
+
+class Import {
+ public:
+  Import() = default;
+
+  Sharing sharing() const noexcept { return sharing_; }
+  std::size_t size() const noexcept { return size_; }
+  /// The host's view of the bytes.
+  std::byte* host() const noexcept { return host_; }
+  /// The address that the device's tensors get for `offset`. It equals host() + offset
+  /// on devices that use the host's pointers, and is otherwise not to be dereferenced.
+  std::byte* device_address(std::size_t offset) const noexcept { return device_base_ + offset; }
+  ggml_backend_buffer_t buffer() const noexcept { return buffer_.get(); }
+  explicit operator bool() const noexcept { return buffer_ != nullptr; }
+
+ private:
+  friend class Device;
+  Handle<ggml_backend_buffer, ggml_backend_buffer_free> buffer_;
+  std::byte* host_ = nullptr;
+  std::byte* device_base_ = nullptr;
+  std::size_t size_ = 0;
+  Sharing sharing_ = Sharing::copied;
+  Pin pin_;
+};
+
+}  // namespace driftwood

@@ -1,0 +1,63 @@
+// One pass of a Model over tokens into a Context, giving logits.
+//
+// A function over memory: it reads tokens and the Context's KV rows, appends
+// rows, and writes logits, all in the imported memory; it keeps caches only
+// (graphs by shape). Calls on one Forward run one after another; any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "core/bytes.hpp"
+#include "core/error.hpp"
+#include "device/import.hpp"
+#include "llm/context.hpp"
+#include "model/model.hpp"
+
+namespace driftwood {
+
+enum class Outputs : std::uint8_t { none, last, all, top_k };
+
+struct TokenLogit {
+  std::int32_t token;
+  float logit;
+};
+
+struct ForwardRequest {
+  const Import* memory = nullptr;  ///< the linear memory, as the model's device holds it
+  ByteRange context;               ///< of the whole Context in `memory`
+  std::span<const Token> tokens;   ///< host's view; each must be in the vocabulary
+  Outputs outputs = Outputs::last;
+  ByteRange logits;                ///< where they go in `memory`: f32 rows, or TokenLogit[top_k]
+  std::uint32_t top_k = 0;
+  const std::atomic<bool>* cancel = nullptr;  ///< looked at between chunks and inside long ones
+  std::function<void(std::uint32_t done, std::uint32_t all)> progress;  ///< tokens, after each chunk
+};
+
+struct ForwardOptions {
+  std::uint32_t chunk = 512;  ///< most tokens in one pass over the weights
+};
+
+class Forward {
+ public:
+  static Result<std::unique_ptr<Forward>> create(std::shared_ptr<const Model> model,
+                                                 const ForwardOptions& options = {});
+  ~Forward();
+
+  /// The Context's token count advances only when everything succeeded.
+  /// invalid_argument: a token outside the vocabulary, a full context (with how much is left),
+  /// logits that do not fit; corrupt / incompatible: see check_context; cancelled; device errors.
+  Result<void> run(const ForwardRequest& request);
+
+  const Model& model() const noexcept;
+
+ private:
+  struct State;
+  explicit Forward(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace driftwood

@@ -1,0 +1,34 @@
+// An anonymous file that lives in memory: what Regions and Images map.
+//
+// memfd on Linux, an unlinked POSIX shared-memory object on macOS. Resizing is
+// for its owner alone; mapping may be done from any thread.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "core/error.hpp"
+
+namespace driftwood {
+
+class MemoryFile {
+ public:
+  /// A file of `size` zero bytes; pages are made when they are first written.
+  static Result<std::shared_ptr<MemoryFile>> create(std::size_t size);
+  ~MemoryFile();
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  /// Open for reading and writing as long as this object lives.
+  int fd() const noexcept { return fd_; }
+  std::size_t size() const noexcept { return size_; }
+  /// Fails with out_of_memory when the system refuses.
+  Result<void> resize(std::size_t size);
+
+ private:
+  MemoryFile(int fd, std::size_t size) : fd_(fd), size_(size) {}
+  int fd_ = -1;
+  std::size_t size_ = 0;
+};
+
+}  // namespace driftwood

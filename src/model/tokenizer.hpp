@@ -1,0 +1,51 @@
+// Text to tokens and back, and a model's chat format, through libllama's vocabulary.
+//
+// Immutable after loading; every function may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.hpp"
+
+namespace driftwood {
+
+using Token = std::int32_t;
+
+struct ChatMessage {
+  std::string_view role;
+  std::string_view content;
+};
+
+class Tokenizer {
+ public:
+  /// Reads the vocabulary alone; no weights. corrupt or unsupported with the reason.
+  static Result<std::unique_ptr<Tokenizer>> load(const std::filesystem::path& gguf);
+  ~Tokenizer();
+
+  std::uint32_t n_vocab() const noexcept;
+  /// -1 where the model has none.
+  Token bos() const noexcept;
+  Token eos() const noexcept;
+  Token eot() const noexcept;
+  bool adds_bos() const noexcept;
+  bool is_end(Token token) const noexcept;  ///< EOS, EOT and the like
+
+  Result<std::vector<Token>> tokenize(std::string_view text, bool add_special, bool parse_special) const;
+  /// The bytes may end inside a UTF-8 character. invalid_argument: a token outside the vocabulary.
+  Result<std::string> detokenize(std::span<const Token> tokens, bool spell_special) const;
+  /// The messages in the model's own format (ChatML where the file has no known template).
+  Result<std::string> apply_chat_template(std::span<const ChatMessage> messages, bool add_assistant) const;
+
+ private:
+  struct State;
+  explicit Tokenizer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace driftwood

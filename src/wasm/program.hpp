@@ -1,0 +1,49 @@
+// A compiled module, with its content hash.
+//
+// Immutable and shared by its Instances; may be used from any thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "wasm/engine.hpp"
+
+struct wasmtime_module;
+
+namespace driftwood {
+
+/// How a program is run.
+enum class ProgramKind {
+  command,  ///< exports `_start`: runs once, from its first to its last instruction
+  reactor,  ///< exports `driftwood_receive`: runs for each message, at rest between them
+  library,  ///< neither: its exports are called by name
+};
+
+class Program {
+ public:
+  /// Compiles, or takes from the engine's cache. invalid_argument: not a Wasm
+  /// module (text or binary), or one that does not validate, with the reason.
+  static Result<std::shared_ptr<const Program>> compile(Engine& engine, std::span<const std::byte> module);
+  static Result<std::shared_ptr<const Program>> load(Engine& engine, const std::filesystem::path& path);
+  ~Program();
+
+  const Hash& hash() const noexcept;  ///< of the module as it was given
+  ProgramKind kind() const noexcept;
+  bool from_cache() const noexcept;
+  /// "module.name" of each import, in the module's order.
+  const std::vector<std::string>& imports() const noexcept;
+  Engine& engine() const noexcept;
+  wasmtime_module* handle() const noexcept;
+
+ private:
+  struct State;
+  explicit Program(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace driftwood
