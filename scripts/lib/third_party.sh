@@ -1,28 +1,38 @@
 # shellcheck shell=bash
-# How each pinned dependency is fetched and built, and the key that names its result. Used by deps.sh.
+# How the pinned dependencies are fetched and built, and the keys that name the results. Needs common.sh and cargo.sh.
 #
-# Every result is a folder $DW_CACHE/deps/<name>-<key>. The key is a hash of all that went into it: the pins, this
-# recipe, the compiler, and for ggml the CPU, since it is built with -march=native. A result is made under
-# $DW_CACHE/work/<name>-<key> and moved into place when it is complete, so a folder under deps/ is always whole, and
-# an interrupted build goes on where it stopped.
+# Every result is a folder $DW_CACHE/deps/<name>-<key>. The key is a hash of all that went into it: the pins, its
+# recipe below, the compiler, and for ggml also the CPU, since it is built for that. A result is made in
+# $DW_CACHE/work/<name>-<key> and moved into place when it is complete: a folder under deps/ is always whole, and an
+# interrupted build goes on where it stopped.
 
 DW_VARIANT=${DRIFTWOOD_DEPS_VARIANT:-cpu}
 DW_WASMTIME=${DRIFTWOOD_WASMTIME:-prebuilt}
-DW_RECIPE=${BASH_SOURCE[0]}
+DW_PINS=$DW_ROOT/third_party
 
-case "$DW_VARIANT" in cpu | vulkan | cuda | metal) ;; *) die "DRIFTWOOD_DEPS_VARIANT ($DW_VARIANT) is not one of cpu, vulkan, cuda, metal." ;; esac
-case "$DW_WASMTIME" in prebuilt | source) ;; *) die "DRIFTWOOD_WASMTIME ($DW_WASMTIME) is neither prebuilt nor source." ;; esac
+check_choices() {
+  case "$DW_WASMTIME" in
+    prebuilt | source) ;;
+    *) die "DRIFTWOOD_WASMTIME ('$DW_WASMTIME') is neither 'prebuilt' nor 'source'." ;;
+  esac
+  case "$DW_VARIANT" in
+    cpu) ;;
+    vulkan | cuda | metal) die "This version has no $DW_VARIANT device yet; use a preset with the cpu variant, such as release." ;;
+    *) die "DRIFTWOOD_DEPS_VARIANT ('$DW_VARIANT') is not one of cpu, vulkan, cuda, metal." ;;
+  esac
+}
 
 short_hash() { sha256_of | cut -c1-16; }
 
-# The lock's entry for one crate: its version and checksum.
-lock_entry() { awk -v name="name = \"$1\"" '$0 == name { on = 1 } on && /^$/ { exit } on' "$DW_ROOT/third_party/Cargo.lock"; }
+# The lock's lines for one crate: its version and checksum.
+lock_entry() { awk -v name="name = \"$1\"" '$0 == name { on = 1 } on && /^$/ { exit } on' "$DW_PINS/Cargo.lock"; }
 
 cpu_identity() {
   if [ -r /proc/cpuinfo ]; then
     grep -m1 -E '^(flags|Features|isa)' /proc/cpuinfo | tr ' ' '\n' | sort -u
   else
-    sysctl -a 2>/dev/null | grep -E '^(machdep\.cpu\.(brand_string|features|leaf7_features)|hw\.optional)' | sort
+    sysctl -n machdep.cpu.brand_string
+    sysctl hw.optional | sort
   fi
 }
 
@@ -32,122 +42,150 @@ compiler_identity() {
   "${CXX:-c++}" --version | head -n 1
 }
 
-sources_key() { (cat "$DW_ROOT/third_party/Cargo.lock" && declare -f fetch_sources) | short_hash; }
-
-ggml_key() {
-  {
-    echo "$DW_VARIANT"
-    lock_entry llama-cpp-sys-2
-    declare -f build_ggml ggml_options
-    compiler_identity
-    cpu_identity
-  } | short_hash
-}
-
+crates_key() { short_hash <"$DW_PINS/Cargo.lock"; }
+ggml_key() { (echo "$DW_VARIANT" && lock_entry llama-cpp-sys-2 && declare -f build_ggml ggml_device_options &&
+  compiler_identity && cpu_identity) | short_hash; }
 wasmtime_key() {
-  {
-    echo "$DW_WASMTIME $(uname -s -m)"
-    if [ "$DW_WASMTIME" = source ]; then cat "$DW_ROOT/third_party/Cargo.lock" "$DW_ROOT/third_party/Cargo.toml"; else
+  (
+    uname -s -m
+    declare -f "${DW_WASMTIME}_wasmtime"
+    if [ "$DW_WASMTIME" = source ]; then
+      cat "$DW_PINS/Cargo.lock" "$DW_PINS/Cargo.toml" "$DW_PINS/wasmtime.rs"
+    else
       lock_entry wasmtime-c-api-impl
-      cat "$DW_ROOT/third_party/requirements.txt"
+      cat "$DW_PINS/requirements.txt"
     fi
-    declare -f install_wasmtime prebuilt_wasmtime source_wasmtime
-  } | short_hash
+  ) | short_hash
 }
 
-sources_dir() { echo "$DW_CACHE/deps/sources-$(sources_key)"; }
+crates_dir() { echo "$DW_CACHE/deps/crates-$DW_WASMTIME-$(crates_key)"; }
 ggml_prefix() { echo "$DW_CACHE/deps/ggml-$DW_VARIANT-$(ggml_key)"; }
 wasmtime_prefix() { echo "$DW_CACHE/deps/wasmtime-$DW_WASMTIME-$(wasmtime_key)"; }
 
-# make_result DIR FUNCTION: runs FUNCTION WORK STAGE unless DIR is there; WORK is kept after a failure, STAGE becomes DIR.
+# make_result DIR FUNCTION: where DIR is missing, runs FUNCTION WORK STAGE under a lock. WORK outlives a failure, STAGE
+# starts empty and becomes DIR.
 make_result() {
-  local dir=$1 function=$2 name
-  name=$(basename "$dir")
-  if [ -d "$dir" ]; then
-    say "$name: in the cache"
-    return
-  fi
-  with_lock "$name" make_result_locked "$dir" "$function" "$name"
+  local name
+  name=$(basename "$1")
+  if [ -d "$1" ]; then say "$name is in the cache"; else with_lock "$name" make_result_locked "$1" "$2" "$name"; fi
 }
 make_result_locked() {
-  local dir=$1 function=$2 work="$DW_CACHE/work/$3"
+  local dir=$1 function=$2 name=$3 work="$DW_CACHE/work/$3"
   [ ! -d "$dir" ] || return 0
   mkdir -p "$work" "$DW_CACHE/deps"
   rm -rf "$work/stage"
   "$function" "$work" "$work/stage"
   mv "$work/stage" "$dir"
   rm -rf "$work"
-  say "$3: done after $(elapsed)"
+  say "$name is ready"
 }
 
-# All locked crates, each checked by cargo against the lock's checksum.
-fetch_sources() {
-  local work=$1 stage=$2
-  say "fetching the pinned sources with cargo"
-  rm -rf "$work/vendor"
-  run_logged "$DW_CACHE/logs/sources.log" "$(cargo_command)" vendor --locked --versioned-dirs \
-    --manifest-path "$DW_ROOT/third_party/Cargo.toml" "$work/vendor"
-  mv "$work/vendor" "$stage"
+# The locked crates, each checked by cargo against the lock's checksum; where nothing is built with cargo, only the two
+# that are used are kept.
+fetch_crates() {
+  local work=$1 stage=$2 cargo
+  cargo=$(find_cargo) || die "No cargo of version 1.$(cargo_needed) or newer was found; run scripts/setup.sh."
+  say "fetching the pinned sources"
+  rm -rf "$work/crates"
+  run_logged crates "$cargo" vendor --locked --versioned-dirs --manifest-path "$DW_PINS/Cargo.toml" "$work/crates"
+  if [ "$DW_WASMTIME" = prebuilt ]; then
+    mkdir "$stage"
+    mv "$work"/crates/wasmtime-c-api-impl-[0-9]* "$work"/crates/llama-cpp-sys-2-[0-9]* "$stage"
+    rm -rf "$work/crates"
+  else
+    mv "$work/crates" "$stage"
+  fi
+}
+need_crates() { make_result "$(crates_dir)" fetch_crates; }
+crate_path() { echo "$(crates_dir)/$1"-[0-9]*; } # of NAME, once they are there
+
+# A later variant adds its device here, and its packages in packages.sh.
+ggml_device_options() {
+  echo -DGGML_CUDA=OFF -DGGML_VULKAN=OFF -DGGML_METAL=OFF -DGGML_BLAS=OFF
 }
 
-ggml_options() {
-  echo -DGGML_METAL=OFF -DGGML_BLAS=OFF -DGGML_CUDA=OFF -DGGML_VULKAN=OFF
-}
-
-# ggml and libllama, static, with one thread pool (Driftwood's: hence no OpenMP).
+# ggml and libllama, static. No OpenMP, since Driftwood has one thread pool, its own; no ccache, which takes
+# -march=native of another machine for this one's.
 build_ggml() {
   local work=$1 stage=$2 source
-  [ "$DW_VARIANT" = cpu ] || die "The dependency variant '$DW_VARIANT' is not available yet; use the dev or release preset (variant cpu)."
-  source=$(echo "$(sources_dir)"/llama-cpp-sys-2-*/llama.cpp)
-  say "building ggml and libllama for this CPU (a few minutes; interrupt and run again at will)"
+  need_crates
+  source=$(crate_path llama-cpp-sys-2)/llama.cpp
+  say "building ggml and libllama for this CPU, some minutes (an interrupted build goes on when run again)"
   # shellcheck disable=SC2046
-  run_logged "$DW_CACHE/logs/ggml-configure.log" cmake -G Ninja -S "$source" -B "$work/build" \
+  run_logged ggml-configure cmake -G Ninja -S "$source" -B "$work/build" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$stage" -DCMAKE_INSTALL_LIBDIR=lib \
     -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBUILD_SHARED_LIBS=OFF \
-    -DGGML_NATIVE=ON -DGGML_OPENMP=OFF $(ggml_options) \
+    -DGGML_NATIVE=ON -DGGML_OPENMP=OFF -DGGML_CCACHE=OFF $(ggml_device_options) \
     -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
     -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
-  run_logged "$DW_CACHE/logs/ggml-build.log" cmake --build "$work/build" --target llama --parallel "$(cpu_count)"
-  run_logged "$DW_CACHE/logs/ggml-install.log" cmake --install "$work/build"
+  run_logged ggml-build cmake --build "$work/build" --target llama --parallel "$(job_count)"
+  run_logged ggml-install cmake --install "$work/build"
 }
 
-# Wasmtime's headers, and its library either from the wheel or from the crate.
-install_wasmtime() {
-  local work=$1 stage=$2 crate
-  crate=$(echo "$(sources_dir)"/wasmtime-c-api-impl-*)
-  mkdir -p "$stage/lib" "$stage/include"
-  "${DW_WASMTIME}_wasmtime" "$work" "$stage" "$crate"
-}
-
+# Wasmtime's headers from the crate and its library from the wheel, with every feature on.
 prebuilt_wasmtime() {
-  local work=$1 stage=$2 crate=$3
+  local work=$1 stage=$2 crate
+  need_crates
+  crate=$(crate_path wasmtime-c-api-impl)
   say "fetching the prebuilt Wasmtime library"
+  mkdir -p "$stage/lib"
   cmake -DCMAKE_INSTALL_PREFIX="$stage" -P "$crate/cmake/install-headers.cmake" >/dev/null
   rm -rf "$work/wheel"
   python3 -m pip download --quiet --no-deps --only-binary=:all: --require-hashes \
-    --dest "$work/wheel" -r "$DW_ROOT/third_party/requirements.txt"
-  python3 - "$work/wheel" "$stage/lib" <<'PYTHON'
-import pathlib, sys, zipfile
-
-wheel = next(pathlib.Path(sys.argv[1]).glob("wasmtime-*.whl"))
-with zipfile.ZipFile(wheel) as archive:
-    library = next(n for n in archive.namelist() if pathlib.Path(n).stem == "_libwasmtime")
-    target = pathlib.Path(sys.argv[2]) / ("libwasmtime" + pathlib.Path(library).suffix)
-    target.write_bytes(archive.read(library))
-    target.chmod(0o755)
-PYTHON
-  if [ "$DW_OS" = Darwin ]; then # the name that binaries remember, and the signature that the change breaks
+    --dest "$work/wheel" -r "$DW_PINS/requirements.txt" ||
+    die "The prebuilt Wasmtime could not be fetched. If there is none for this system, set DRIFTWOOD_WASMTIME=source."
+  python3 "$DW_ROOT/scripts/lib/unzip_member.py" "$work"/wheel/wasmtime-*.whl '*/_libwasmtime.*' "$work/library"
+  if [ "$DW_OS" = Darwin ]; then # the name that programs remember, and the signature that changing it breaks
+    mv "$work/library" "$stage/lib/libwasmtime.dylib"
     install_name_tool -id @rpath/libwasmtime.dylib "$stage/lib/libwasmtime.dylib"
     codesign --force --sign - "$stage/lib/libwasmtime.dylib"
+  else
+    mv "$work/library" "$stage/lib/libwasmtime.so"
   fi
 }
 
+# Wasmtime's headers and a static library from the crate, with the features that third_party/Cargo.toml names.
 source_wasmtime() {
-  local work=$1 stage=$2 crate=$3 features
-  features="cranelift wasi parallel-compilation addr2line demangle wat"
-  say "building Wasmtime from source (several minutes; interrupt and run again at will)"
-  mkdir -p "$work/crate"
-  cp -R "$crate/." "$work/crate/"
-  cp "$DW_ROOT/third_party/Cargo.lock" "$work/crate/Cargo.lock"
-  die "not yet"
+  local work=$1 stage=$2 crate cargo feature features="" 
+  need_crates
+  crate=$(crate_path wasmtime-c-api-impl)
+  cargo=$(find_cargo) || die "No cargo of version 1.95 or newer was found; run scripts/setup.sh."
+  for feature in $(sed -n 's/^features = \[\(.*\)\]$/\1/p' "$DW_PINS/Cargo.toml" | tr -d '",'); do
+    features="$features -DWASMTIME_FEATURE_$(echo "$feature" | tr a-z- A-Z_)=ON"
+  done
+  say "building Wasmtime from source, some minutes (an interrupted build goes on when run again)"
+  mkdir -p "$stage/lib"
+  # shellcheck disable=SC2086
+  cmake -DCMAKE_INSTALL_PREFIX="$stage" -DWASMTIME_DISABLE_ALL_FEATURES=ON $features \
+    -P "$crate/cmake/install-headers.cmake" >/dev/null
+  CARGO_TARGET_DIR="$work/target" run_logged wasmtime-build "$cargo" build --release --locked --offline \
+    --jobs "$(job_count)" --manifest-path "$DW_PINS/Cargo.toml" \
+    --config 'source.crates-io.replace-with = "crates"' \
+    --config "source.crates.directory = \"$(crates_dir)\""
+  mv "$work/target/release/libwasmtime.a" "$stage/lib/"
+}
+
+# make_dependencies: what CMake will look for and the system does not have. Two steps.
+make_dependencies() {
+  check_choices
+  step "Wasmtime"
+  if [ -d "$(wasmtime_prefix)" ] || ! system_has wasmtime; then
+    make_result "$(wasmtime_prefix)" "${DW_WASMTIME}_wasmtime"
+  fi
+  step "ggml and libllama"
+  if [ -d "$(ggml_prefix)" ] || ! system_has ggml; then
+    make_result "$(ggml_prefix)" build_ggml
+  fi
+}
+
+# Whether CMake finds the system's own package in a version that fits.
+system_has() {
+  local probe status=0
+  [ "$DW_WASMTIME" = prebuilt ] || [ "$1" != wasmtime ] || return 1
+  mkdir -p "$DW_CACHE/work"
+  probe=$(mktemp -d "$DW_CACHE/work/probe.XXXXXX")
+  cmake -G Ninja -S "$DW_ROOT/cmake/probe" -B "$probe" -DPROBE="$1" >/dev/null 2>&1 || status=1
+  rm -rf "$probe"
+  [ "$status" != 0 ] || say "the system's own $1 is used"
+  return "$status"
 }
