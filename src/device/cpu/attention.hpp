@@ -9,16 +9,36 @@
 
 #include <ggml.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <span>
 #include <vector>
 
 namespace driftwood::cpu {
 
-/// Tokens of a sequence that lie one after another, `token_stride` bytes apart.
+/// Tokens of a sequence that lie one after another, KvState::token_stride bytes apart.
 struct KvSpan {
   std::byte* tokens = nullptr;  ///< record of the span's first token
   std::uint32_t n_tokens = 0;
+};
+
+/// What the threads of one operator share while it runs; idle between operators.
+class AttentionWork {
+ public:
+  /// Room for at least `floats`; every thread of an operator asks for the same amount.
+  std::span<float> partials(std::size_t floats);
+  /// Takes the next task number.
+  std::uint32_t take() noexcept { return next_.fetch_add(1, std::memory_order_relaxed); }
+  /// True for the last of `n_threads` threads, which sees all that the others wrote; the counters start anew.
+  bool finish(std::uint32_t n_threads) noexcept;
+
+ private:
+  std::mutex mutex_;
+  std::vector<float> partials_;
+  std::atomic<std::uint32_t> next_{0};
+  std::atomic<std::uint32_t> finished_{0};
 };
 
 /// Where a sequence's rows are; refilled before each run of a graph.
@@ -27,27 +47,29 @@ struct KvState {
   std::size_t token_stride = 0;  ///< bytes
   ggml_type type = GGML_TYPE_F16;  ///< GGML_TYPE_F16 or GGML_TYPE_Q8_0
   std::uint32_t n_past = 0;      ///< tokens before the pass
+  AttentionWork work;
 };
 
 /// One layer's attention; lives as long as the graph that holds it.
 struct AttentionNode {
-  const KvState* state = nullptr;
+  KvState* state = nullptr;
   std::size_t layer_offset = 0;  ///< bytes from a token's record to its K row; the V row follows at row_bytes
   std::size_t row_bytes = 0;     ///< of a K row (n_head_kv * head_dim elements), V alike
   std::uint32_t n_head = 0;
   std::uint32_t n_head_kv = 0;
   std::uint32_t head_dim = 0;    ///< a multiple of 32, at most 256
-  std::uint32_t sliding_window = 0;  ///< tokens, 0: none
+  std::uint32_t sliding_window = 0;  ///< a query sees this many tokens, its own included; 0: all
   float scale = 1.0F;            ///< of q.k
   float softcap = 0.0F;          ///< 0: none
 };
 
-/// Writes k and v (f32 [head_dim, n_head_kv, n]) as rows of tokens n_past .. n_past + n - 1.
-/// The result is a tensor to expand into the graph before `attention`.
-ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, const AttentionNode* node);
+/// Writes k and v (f32 [head_dim, n_head_kv, n], contiguous) as rows of tokens n_past .. n_past + n - 1.
+/// The result is a tensor to pass to `attention`, which orders the two.
+ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, AttentionNode* node);
 
-/// Causal attention of q (f32 [head_dim, n_head, n], rope applied) over the stored rows:
-/// f32 [head_dim * n_head, n]. `after` is store_kv's result, to order the two.
-ggml_tensor* attention(ggml_context* context, ggml_tensor* q, ggml_tensor* after, const AttentionNode* node);
+/// Causal attention of q (f32 [head_dim, n_head, n], contiguous, rope applied) over the stored rows:
+/// f32 [head_dim * n_head, n]. `after` is store_kv's result. Does not depend on the number of
+/// threads, nor on how the tokens are cut into spans.
+ggml_tensor* attention(ggml_context* context, ggml_tensor* q, ggml_tensor* after, AttentionNode* node);
 
 }  // namespace driftwood::cpu
