@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "core/bytes.hpp"
 #include "core/error.hpp"
@@ -35,8 +36,9 @@ enum class Backing {
 
 struct RegionOptions {
   std::size_t reserve = 0;  ///< bytes of address space, a multiple of the page size, not 0
-  std::size_t commit = 0;   ///< bytes usable at once, a multiple of the page size, at most `reserve`
-  std::size_t guard = 0;    ///< bytes after the reservation that always fault, a multiple of the page size
+  std::size_t commit = 0;  ///< bytes usable at once, a multiple of the page size, at most `reserve`
+  std::size_t guard =
+      0;  ///< bytes after the reservation that always fault, a multiple of the page size
 };
 
 class Region;
@@ -71,8 +73,8 @@ class Region {
   /// A Region whose first bytes are those of `image`, mapped copy-on-write and
   /// lazily: nothing is read or copied here. `options.commit` must be at least
   /// the image's size; what lies beyond it reads as zero.
-  static Result<std::unique_ptr<Region>> create_copy_on_write(std::shared_ptr<const MemoryFile> image,
-                                                              const RegionOptions& options);
+  static Result<std::unique_ptr<Region>> create_copy_on_write(
+      std::shared_ptr<const MemoryFile> image, const RegionOptions& options);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -87,29 +89,46 @@ class Region {
   std::span<std::byte> bytes() noexcept { return {base_, size()}; }
 
   /// Commits up to `new_size` bytes (a multiple of the page size, at least size()).
-  /// The base and every byte stay. Fails with out_of_memory beyond the reservation.
+  /// The base and every byte stay. Fails with invalid_argument for a size that is smaller
+  /// or mis-sized, with out_of_memory beyond the reservation or when the system refuses;
+  /// the Region is then as it was.
   Result<void> grow(std::size_t new_size);
 
-  /// Holds `range`, which must lie in the committed bytes.
+  /// Holds `range`, which must lie in the committed bytes and not be empty.
   Result<Pin> pin(ByteRange range);
   /// Live pins that touch `range`.
   std::size_t pins(ByteRange range) const;
 
-  /// The file that the Region's own pages lie in.
-  const MemoryFile& file() const noexcept { return *file_; }
+  /// The file that the Region's own pages lie in, each at its offset in the Region.
+  /// None while a copy-on-write Region is no larger than its image.
+  std::shared_ptr<const MemoryFile> file() const;
 
  private:
   friend class Pin;
-  Region(const RegionOptions& options, Backing backing);
+
+  /// Committed bytes that are mapped in one way.
+  struct Segment {
+    ByteRange range;
+    Backing backing;
+    std::shared_ptr<const MemoryFile> file;
+    std::size_t file_offset;
+  };
+
+  Region(const RegionOptions& options, Backing backing, std::byte* base);
+  static Result<std::unique_ptr<Region>> reserve(const RegionOptions& options, Backing backing);
+  /// Maps a segment that begins where the last one ends, and commits it. Needs mutex_.
+  Result<void> append(Segment segment);
+  /// Commits pages of the Region's own file up to `new_size`. Needs mutex_.
+  Result<void> extend(std::size_t new_size);
   void unpin(ByteRange range) noexcept;
 
-  RegionOptions options_;
-  Backing backing_;
-  std::byte* base_ = nullptr;
+  const RegionOptions options_;
+  const Backing backing_;
+  std::byte* const base_;
   std::atomic<std::size_t> size_{0};
-  std::shared_ptr<MemoryFile> file_;
-  std::shared_ptr<const MemoryFile> image_;
   mutable std::mutex mutex_;
+  std::shared_ptr<MemoryFile> file_;
+  std::vector<Segment> segments_;                 ///< by offset, without gaps, up to size()
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
 };
 

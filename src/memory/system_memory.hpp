@@ -1,0 +1,33 @@
+// What Regions and memory files need of the operating system. Internal to src/memory.
+//
+// Sizes, offsets and addresses are multiples of the page size; callers see to it.
+// The first group is POSIX and in system_memory.cpp; the second differs between
+// systems and is in memory_linux.cpp or memory_macos.cpp. Any thread may call.
+// What the system refuses comes back as out_of_memory with its reason.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "core/error.hpp"
+
+namespace driftwood::system_memory {
+
+/// `size` bytes of address space that fault when touched and cost no memory.
+Result<std::byte*> reserve(std::size_t size);
+/// Gives back what reserve() gave, with all that was mapped into it.
+void release(std::byte* base, std::size_t size) noexcept;
+/// Maps a file's bytes over reserved ones, readable and writable: writes go to the file.
+Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t file_offset);
+/// out_of_memory: "The system refused to `what` (`errno` as text)."
+std::unexpected<Error> refused(std::string_view what, int error_number);
+
+/// Like map_shared, but writes stay in this mapping (copy-on-write), and pages are read in when
+/// they are touched.
+Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t file_offset);
+/// An anonymous file of `size` zero bytes that may be resized up to `capacity`; closed on exec.
+Result<int> create_file(std::size_t size, std::size_t capacity);
+/// Sets the size of a file from create_file() to at most its capacity.
+Result<void> resize_file(int fd, std::size_t size);
+
+}  // namespace driftwood::system_memory
