@@ -22,7 +22,10 @@ elapsed() {
 # plan_steps N, then N times: step "what is done now".
 DW_STEP=0
 DW_STEPS=0
-plan_steps() { DW_STEPS=$1; }
+plan_steps() {
+  DW_STEPS=$1
+  trap 'status=$?; [ $status = 0 ] || echo "$0 stopped in step $DW_STEP of $DW_STEPS, status $status" >&2' EXIT
+}
 step() {
   DW_STEP=$((DW_STEP + 1))
   echo "==> step $DW_STEP of $DW_STEPS, after $(elapsed): $*" >&2

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What can be said of the sources without running them: format, layers, shell scripts, left-overs, headers alone.
+#   scripts/check.sh [--fix]    --fix formats the C++ files in place
+# Needs root or sudo where packages are missing. Every check is made; the status is 1 if one found something.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/lib/build.sh
+
+case "${1:-}" in
+  --fix) fix=1 ;;
+  '') fix=0 ;;
+  -h | --help) usage && exit ;;
+  *) usage >&2 && exit 2 ;;
+esac
+preset=${DRIFTWOOD_PRESET:-dev}
+failed=0
+found() {
+  echo "    FOUND: $*" >&2
+  failed=1
+}
+
+# The project's own files; without git (an unpacked archive), what isn't built or hidden.
+project_files() {
+  if [ -e .git ] && have git; then
+    git ls-files --cached --others --exclude-standard
+  else
+    find . -path ./build -prune -o -path './.git' -prune -o -type f -print | sed 's|^\./||'
+  fi
+}
+cpp_files() { project_files | grep -E '\.(cpp|hpp|c|h)$' | while read -r file; do [ -e "$file" ] && echo "$file"; done; }
+
+plan_steps 9
+set_up build test bench check
+
+step "format"
+clang_format=$(command -v clang-format-19 || command -v clang-format)
+# One process for each file, so that each is named; its complaints in detail are what --fix would change.
+unformatted() {
+  # shellcheck disable=SC2016
+  cpp_files | xargs -P "$(job_count)" -I{} \
+    sh -c '"$1" --dry-run -Werror --ferror-limit=1 "$2" >/dev/null 2>&1 || echo "$2"' - "$clang_format" {}
+}
+if [ "$fix" = 1 ]; then
+  cpp_files | xargs "$clang_format" -i
+else
+  files=$(unformatted | sort)
+  [ -z "$files" ] || found "these files are not formatted (scripts/check.sh --fix): $(echo "$files" | tr '\n' ' ')"
+fi
+
+step "layers"
+python3 scripts/lib/check_layers.py || found "includes against the layers"
+
+step "shell scripts"
+shellcheck scripts/*.sh scripts/lib/*.sh .ci/run || found "shellcheck's remarks"
+
+step "left-overs and sizes"
+# Spelled so that this line is not one itself.
+if project_files | grep -vE '^(LICENSE|third_party/)' | xargs grep -nE '\b(T[O]DO|F[I]XME|X[X]X)\b' -- 2>/dev/null; then
+  found "notes of work not done"
+fi
+cpp_files | xargs wc -l | awk '$2 != "total" && $1 > 500 { print "    long: " $2 " has " $1 " lines" }' >&2
+
+step "Driftwood's guests and generated files, preset $preset"
+run_logged "configure-$preset" cmake --preset "$preset"
+
+step "every header compiles alone"
+run_logged headers cmake --build --preset "$preset" --parallel "$(job_count)" --target driftwood_headers_alone ||
+  found "headers that need another one before them"
+
+[ "$failed" = 0 ] || die "there is something to mend, see above"
+say "all checks passed after $(elapsed)"

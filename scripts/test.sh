@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Set-up, build, and every test.
+#   scripts/test.sh [--preset NAME] [--label unit|device|e2e|compat|fuzz] [-- CTEST OPTIONS]
+# Default preset: release. Needs root or sudo where packages are missing. Ends with ctest's summary and its status.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/lib/build.sh
+
+preset=${DRIFTWOOD_PRESET:-release}
+select=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --preset) preset=${2:?"--preset needs a name"} && shift 2 ;;
+    --label) select=(--label-regex "^${2:?"--label needs a name"}\$") && shift 2 ;;
+    --) shift && break ;;
+    -h | --help) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+done
+
+plan_steps 6
+set_up build test bench
+need_model
+build "$preset"
+step "tests"
+export DRIFTWOOD_PRESET=$preset DRIFTWOOD_TEST_MODEL=$DW_MODEL
+# One at a time: the tests that compute use all cores themselves, and measure memory.
+exec ctest --preset "$preset" --output-on-failure ${select[@]+"${select[@]}"} "$@"
