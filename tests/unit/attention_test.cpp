@@ -51,8 +51,11 @@ class Sequence {
       begin = cut;
     }
     state_.spans.push_back({records_.data() + begin * stride_, all - begin});
-    node_ = {&state_,     kLayer * 2 * row_bytes_, row_bytes_, c.n_head, c.n_head_kv, c.head_dim, c.window,
-             1.0F / std::sqrt(static_cast<float>(c.head_dim)), c.softcap};
+    node_ = {&state_,     kLayer * 2 * row_bytes_,
+             row_bytes_,  c.n_head,
+             c.n_head_kv, c.head_dim,
+             c.window,    1.0F / std::sqrt(static_cast<float>(c.head_dim)),
+             c.softcap};
   }
 
   std::vector<float> run() {

@@ -14,9 +14,7 @@ namespace {
 
 constexpr std::uint32_t kTileTokens = 32;  // query tokens of a prefill task
 
-HeadShape shape_of(const AttentionNode& node) {
-  return {node.n_head, node.n_head_kv, node.head_dim, node.softcap};
-}
+HeadShape shape_of(const AttentionNode& node) { return {node.n_head, node.n_head_kv, node.head_dim, node.softcap}; }
 
 /// Walks over the sequence's records in order.
 class RowCursor {
@@ -54,21 +52,14 @@ ChunkRows rows_of_chunk(const AttentionNode& node, std::uint32_t chunk, std::uin
   return rows;
 }
 
-/// A record is too far from the next one for the hardware to guess it.
-void prefetch_rows(const ChunkRows& rows) {
-  for (std::uint32_t t = 0; t < rows.n; ++t) {
-    for (std::size_t offset = 0; offset < 2 * rows.row_bytes; offset += 64) __builtin_prefetch(rows.keys[t] + offset);
-  }
-}
-
 /// First token that a query at `position` sees.
 std::uint32_t window_begin(const AttentionNode& node, std::uint32_t position) {
   if (node.sliding_window == 0 || position < node.sliding_window) return 0;
   return position + 1 - node.sliding_window;
 }
 
-/// One query: tasks are chunks, merged in their order by the thread that ends last.
-void attend_one(const AttentionNode& node, const float* q, float* out, std::uint32_t n_threads) {
+/// One query: each thread takes its share of the chunks; the last to end merges all in their order.
+void attend_one(const AttentionNode& node, const float* q, float* out, std::uint32_t thread, std::uint32_t n_threads) {
   KvState& state = *node.state;
   const HeadShape shape = shape_of(node);
   const std::uint32_t end = state.n_past + 1;
@@ -83,14 +74,20 @@ void attend_one(const AttentionNode& node, const float* q, float* out, std::uint
   scaled.resize(values_size);
   std::transform(q, q + values_size, scaled.begin(), [&](float x) { return x * node.scale; });
 
-  for (std::uint32_t task = state.work.take(); task < n_chunks; task = state.work.take()) {
-    const ChunkRows rows = rows_of_chunk(node, first_chunk + task, end);
-    prefetch_rows(rows);
-    float* values = partials.data() + task * partial_size;
+  const std::uint32_t share_begin = n_chunks * thread / n_threads;
+  const std::uint32_t share_end = n_chunks * (thread + 1) / n_threads;
+  ChunkRows rows;
+  ChunkRows next;
+  if (share_begin < share_end) next = rows_of_chunk(node, first_chunk + share_begin, end);
+  for (std::uint32_t chunk = share_begin; chunk < share_end; ++chunk) {
+    rows = next;
+    const bool more = chunk + 1 < share_end;
+    if (more) next = rows_of_chunk(node, first_chunk + chunk + 1, end);
+    float* values = partials.data() + chunk * partial_size;
     float* maximum = values + values_size;
-    const std::uint32_t chunk_begin = (first_chunk + task) * kChunk;
-    attend_chunk(rows, begin > chunk_begin ? begin - chunk_begin : 0, shape, scaled.data(), values, maximum,
-                 maximum + node.n_head);
+    const std::uint32_t chunk_begin = (first_chunk + chunk) * kChunk;
+    attend_chunk(rows, more ? &next : nullptr, begin > chunk_begin ? begin - chunk_begin : 0, shape, scaled.data(),
+                 values, maximum, maximum + node.n_head);
   }
   if (!state.work.finish(n_threads)) return;
 
@@ -154,8 +151,8 @@ void attend_task(const AttentionNode& node, std::uint32_t kv_head, std::uint32_t
       tile.first[r] = std::min(begin > chunk_begin ? begin - chunk_begin : 0, rows.n);
       tile.last[r] = position + 1 > chunk_begin ? std::min(position + 1 - chunk_begin, rows.n) : 0;
     }
-    attend_tile(rows, kv_head, shape, tile.q.data(), n_rows, tile.first.data(), tile.last.data(),
-                tile.scratch.data(), running);
+    attend_tile(rows, kv_head, shape, tile.q.data(), n_rows, tile.first.data(), tile.last.data(), tile.scratch.data(),
+                running);
   }
   for (std::uint32_t r = 0; r < n_rows; ++r) {
     const float sum = tile.sum[r];
@@ -178,13 +175,12 @@ void attend_many(const AttentionNode& node, std::uint32_t n, const float* q, flo
 }
 
 void run_attention(ggml_tensor* result, int thread, int n_threads, void* data) {
-  static_cast<void>(thread);
   const AttentionNode& node = *static_cast<const AttentionNode*>(data);
   const auto n = static_cast<std::uint32_t>(result->ne[1]);
   const auto* q = static_cast<const float*>(result->src[0]->data);
   auto* out = static_cast<float*>(result->data);
   if (n == 1) {
-    attend_one(node, q, out, static_cast<std::uint32_t>(n_threads));
+    attend_one(node, q, out, static_cast<std::uint32_t>(thread), static_cast<std::uint32_t>(n_threads));
   } else {
     attend_many(node, n, q, out, static_cast<std::uint32_t>(n_threads));
   }

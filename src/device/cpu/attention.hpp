@@ -43,10 +43,10 @@ class AttentionWork {
 
 /// Where a sequence's rows are; refilled before each run of a graph.
 struct KvState {
-  std::vector<KvSpan> spans;     ///< in order; they hold n_past tokens and the rows of the pass
-  std::size_t token_stride = 0;  ///< bytes
+  std::vector<KvSpan> spans;       ///< in order; they hold n_past tokens and the rows of the pass
+  std::size_t token_stride = 0;    ///< bytes
   ggml_type type = GGML_TYPE_F16;  ///< GGML_TYPE_F16 or GGML_TYPE_Q8_0
-  std::uint32_t n_past = 0;      ///< tokens before the pass
+  std::uint32_t n_past = 0;        ///< tokens before the pass
   AttentionWork work;
 };
 
@@ -57,10 +57,10 @@ struct AttentionNode {
   std::size_t row_bytes = 0;     ///< of a K row (n_head_kv * head_dim elements), V alike
   std::uint32_t n_head = 0;
   std::uint32_t n_head_kv = 0;
-  std::uint32_t head_dim = 0;    ///< a multiple of 32, at most 256
+  std::uint32_t head_dim = 0;        ///< a multiple of 32, at most 256
   std::uint32_t sliding_window = 0;  ///< a query sees this many tokens, its own included; 0: all
-  float scale = 1.0F;            ///< of q.k
-  float softcap = 0.0F;          ///< 0: none
+  float scale = 1.0F;                ///< of q.k
+  float softcap = 0.0F;              ///< 0: none
 };
 
 /// Writes k and v (f32 [head_dim, n_head_kv, n], contiguous) as rows of tokens n_past .. n_past + n - 1.

@@ -138,8 +138,19 @@ HWY_INLINE void weigh_block(const ChunkRows& rows, std::uint32_t begin, std::siz
   }
 }
 
+/// Asks for one head's part of the rows of tokens [begin, end).
+HWY_INLINE void prefetch(const ChunkRows& rows, std::uint32_t begin, std::uint32_t end, std::size_t offset,
+                         std::size_t bytes) {
+  for (std::uint32_t t = begin; t < HWY_MIN(end, rows.n); ++t) {
+    for (std::size_t i = offset; i < offset + bytes; i += 64) {
+      __builtin_prefetch(rows.keys[t] + i);
+      __builtin_prefetch(rows.keys[t] + rows.row_bytes + i);
+    }
+  }
+}
+
 template <std::uint32_t kHeads, typename Row>
-HWY_INLINE void attend_heads(const ChunkRows& rows, std::uint32_t begin, std::size_t head_offset,
+HWY_INLINE void attend_heads(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, std::size_t head_offset,
                              const HeadShape& shape, const float* q, float* values, float* maximum, float* sum) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
@@ -147,6 +158,7 @@ HWY_INLINE void attend_heads(const ChunkRows& rows, std::uint32_t begin, std::si
   for (float& score : scores) score = -std::numeric_limits<float>::infinity();
   std::uint32_t t = begin;
   for (; t + kTokenBlock <= rows.n; t += kTokenBlock) {
+    if (next != nullptr) prefetch(*next, t, t + kTokenBlock, head_offset, head_bytes(rows.type, shape.head_dim));
     dot_block<kHeads, kTokenBlock, Row>(rows.keys + t, head_offset, q, shape.head_dim, scores + t);
   }
   for (; t < rows.n; ++t) dot_block<kHeads, 1, Row>(rows.keys + t, head_offset, q, shape.head_dim, scores + t);
@@ -173,8 +185,8 @@ HWY_INLINE void attend_heads(const ChunkRows& rows, std::uint32_t begin, std::si
 }
 
 template <typename Row>
-void attend_chunk_rows(const ChunkRows& rows, std::uint32_t begin, const HeadShape& shape, const float* q,
-                       float* values, float* maximum, float* sum) {
+void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
+                       const float* q, float* values, float* maximum, float* sum) {
   const std::uint32_t group = shape.n_head / shape.n_head_kv;
   const std::size_t bytes = head_bytes(rows.type, shape.head_dim);
   for (std::uint32_t kv_head = 0; kv_head < shape.n_head_kv; ++kv_head) {
@@ -184,23 +196,27 @@ void attend_chunk_rows(const ChunkRows& rows, std::uint32_t begin, const HeadSha
       const std::uint32_t heads = HWY_MIN(group - done, kHeadBlock);
       const float* qh = q + std::size_t{head} * shape.head_dim;
       float* vh = values + std::size_t{head} * shape.head_dim;
+      const ChunkRows* wanted = done == 0 ? next : nullptr;
+      const auto attend = [&]<std::uint32_t kHeads>() {
+        attend_heads<kHeads, Row>(rows, wanted, begin, offset, shape, qh, vh, maximum + head, sum + head);
+      };
       switch (heads) {
-        case 1: attend_heads<1, Row>(rows, begin, offset, shape, qh, vh, maximum + head, sum + head); break;
-        case 2: attend_heads<2, Row>(rows, begin, offset, shape, qh, vh, maximum + head, sum + head); break;
-        case 3: attend_heads<3, Row>(rows, begin, offset, shape, qh, vh, maximum + head, sum + head); break;
-        default: attend_heads<4, Row>(rows, begin, offset, shape, qh, vh, maximum + head, sum + head); break;
+        case 1: attend.template operator()<1>(); break;
+        case 2: attend.template operator()<2>(); break;
+        case 3: attend.template operator()<3>(); break;
+        default: attend.template operator()<kHeadBlock>(); break;
       }
       done += heads;
     }
   }
 }
 
-void attend_chunk(const ChunkRows& rows, std::uint32_t begin, const HeadShape& shape, const float* q, float* values,
-                  float* maximum, float* sum) {
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
+                  const float* q, float* values, float* maximum, float* sum) {
   if (rows.type == GGML_TYPE_F16) {
-    attend_chunk_rows<HalfRow>(rows, begin, shape, q, values, maximum, sum);
+    attend_chunk_rows<HalfRow>(rows, next, begin, shape, q, values, maximum, sum);
   } else {
-    attend_chunk_rows<Q8Row>(rows, begin, shape, q, values, maximum, sum);
+    attend_chunk_rows<Q8Row>(rows, next, begin, shape, q, values, maximum, sum);
   }
 }
 
@@ -348,9 +364,9 @@ HWY_EXPORT(attend_chunk);
 HWY_EXPORT(attend_tile);
 HWY_EXPORT(merge_partial);
 
-void attend_chunk(const ChunkRows& rows, std::uint32_t begin, const HeadShape& shape, const float* q, float* values,
-                  float* maximum, float* sum) {
-  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, begin, shape, q, values, maximum, sum);
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
+                  const float* q, float* values, float* maximum, float* sum) {
+  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, begin, shape, q, values, maximum, sum);
 }
 
 void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& shape, const float* q,

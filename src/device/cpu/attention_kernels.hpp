@@ -32,10 +32,11 @@ struct HeadShape {
   float softcap = 0.0F;
 };
 
-/// One query against tokens [begin, rows.n) of a chunk.
+/// One query against tokens [begin, rows.n) of a chunk. Rows of `next` (optional) are brought into
+/// the cache meanwhile: a record is too far from the next one for the hardware to guess it.
 /// q: [n_head][head_dim], scaled. Out: values [n_head][head_dim], maximum [n_head], sum [n_head].
-void attend_chunk(const ChunkRows& rows, std::uint32_t begin, const HeadShape& shape, const float* q, float* values,
-                  float* maximum, float* sum);
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
+                  const float* q, float* values, float* maximum, float* sum);
 
 /// Running result of `n_rows` query rows that share one KV head.
 struct TileState {
