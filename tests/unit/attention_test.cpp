@@ -25,7 +25,7 @@ struct Case {
   std::uint32_t window = 0;
   float softcap = 0.0F;
   int threads = 2;
-  std::vector<std::uint32_t> cuts;  // where the sequence is cut into spans
+  std::vector<std::uint32_t> cuts = {};  // where the sequence is cut into spans
 };
 
 /// A sequence's records with random rows, queries, and what comes out.
