@@ -20,6 +20,18 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
 endif()
 
+if(APPLE) # Homebrew keeps these out of the way of the system's own
+  find_program(BREW brew)
+  foreach(formula IN ITEMS openssl@3 llvm)
+    execute_process(COMMAND ${BREW} --prefix ${formula} OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
+    if(formula STREQUAL "llvm")
+      set(DRIFTWOOD_BREW_LLVM "${prefix}")
+    else()
+      list(APPEND CMAKE_PREFIX_PATH "${prefix}")
+    endif()
+  endforeach()
+endif()
+
 find_package(Threads REQUIRED)
 
 # What each of our targets links: warnings and sanitizers, but nothing that a dependency would be built with.
@@ -41,4 +53,10 @@ if(DRIFTWOOD_SANITIZE)
   if(DRIFTWOOD_SANITIZE MATCHES "undefined")
     target_compile_options(driftwood_options INTERFACE -fno-sanitize-recover=undefined)
   endif()
+  # For the tests. Wasmtime brings its own handler for the faults that it catches; TSan must not look into the
+  # libraries that are built without it.
+  set(DRIFTWOOD_SANITIZER_ENV
+    "ASAN_OPTIONS=allow_user_segv_handler=1:handle_segv=0:handle_sigill=0:handle_sigfpe=0:detect_stack_use_after_return=0"
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 endif()

@@ -47,6 +47,7 @@ endif()
 if(NOT Wasmtime_FOUND)
   driftwood_deps_prefix(wasmtime Wasmtime_ROOT)
   find_package(Wasmtime 48 REQUIRED)
+  set(DRIFTWOOD_OWN_WASMTIME "${Wasmtime_LIBRARY}")
 endif()
 message(STATUS "Wasmtime ${Wasmtime_VERSION}: ${Wasmtime_LIBRARY}")
 

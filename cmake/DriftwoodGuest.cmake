@@ -1,9 +1,13 @@
 # Compiles guests to WebAssembly (wasm32-wasi) with clang, beside the host's compiler.
 
-find_program(DRIFTWOOD_GUEST_CXX NAMES clang++-19 clang++-20 clang++-21 clang++-18 clang++
-  HINTS ENV WASI_SDK_PATH /opt/homebrew/opt/llvm/bin PATH_SUFFIXES bin
-  DOC "clang++ that has a wasm32-wasi sysroot")
-set(DRIFTWOOD_WASI_SYSROOT "$ENV{WASI_SYSROOT}" CACHE PATH "Sysroot for guests; empty: where clang looks by itself")
+find_program(DRIFTWOOD_GUEST_CXX NAMES clang++-19 clang++-20 clang++-18 clang++-21 clang++
+  HINTS "$ENV{WASI_SDK_PATH}/bin" "${DRIFTWOOD_BREW_LLVM}/bin"
+  DOC "clang++ for the guests")
+set(DRIFTWOOD_WASI_SYSROOT "$ENV{WASI_SYSROOT}" CACHE PATH "Sysroot for the guests; empty: where clang looks by itself")
+if(APPLE AND NOT DRIFTWOOD_WASI_SYSROOT AND BREW)
+  execute_process(COMMAND ${BREW} --prefix OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(DRIFTWOOD_WASI_SYSROOT "${prefix}/share/wasi-sysroot")
+endif()
 if(DRIFTWOOD_BUILD_GUESTS AND NOT DRIFTWOOD_GUEST_CXX)
   message(FATAL_ERROR "No clang++ was found to compile the guests with. Run scripts/setup.sh, or set "
     "DRIFTWOOD_GUEST_CXX, or leave the guests out with -DDRIFTWOOD_BUILD_GUESTS=OFF.")

@@ -1,4 +1,5 @@
 # How a library or program of ours is declared.
+include(GNUInstallDirs)
 
 # Lets the functions below take their name first, or after NAME.
 macro(driftwood_named_arguments arguments)
@@ -43,14 +44,28 @@ function(driftwood_library)
   driftwood_link(${target} PRIVATE ${arg_PRIVATE_DEPENDS})
 endfunction()
 
-# driftwood_program(driftwood SOURCES main.cpp ... LIBS actor ...): an executable of that name.
+# driftwood_program(driftwood SOURCES main.cpp ... LIBS actor ... [INSTALL])
+#
+# An executable of that name. With INSTALL, `cmake --install` installs it, and beside it the Wasmtime library where that
+# is a shared one of ours; it is found by its place relative to the program.
 function(driftwood_program)
   driftwood_named_arguments(ARGN)
-  cmake_parse_arguments(arg "" "NAME" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "INSTALL" "NAME" "SOURCES;LIBS;DEPENDS" ${ARGN})
+  driftwood_existing(arg_SOURCES)
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_include_directories(${arg_NAME} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
   target_link_libraries(${arg_NAME} PRIVATE driftwood_options)
-  driftwood_link(${arg_NAME} PRIVATE ${arg_LIBS})
+  driftwood_link(${arg_NAME} PRIVATE ${arg_LIBS} ${arg_DEPENDS})
+  if(arg_INSTALL)
+    install(TARGETS ${arg_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    if(DRIFTWOOD_OWN_WASMTIME MATCHES "\\.(so|dylib)$")
+      set(folder "${CMAKE_INSTALL_LIBDIR}/driftwood")
+      install(PROGRAMS "${DRIFTWOOD_OWN_WASMTIME}" DESTINATION "${folder}")
+      cmake_path(RELATIVE_PATH folder BASE_DIRECTORY "${CMAKE_INSTALL_BINDIR}" OUTPUT_VARIABLE from_program)
+      set_target_properties(${arg_NAME} PROPERTIES
+        INSTALL_RPATH "$<IF:$<BOOL:${APPLE}>,@loader_path,$ORIGIN>/${from_program}")
+    endif()
+  endif()
 endfunction()
 
 # Links names of our own folders (core) and other targets (spdlog::spdlog) alike.
@@ -65,13 +80,17 @@ function(driftwood_link target scope)
 endfunction()
 set(DRIFTWOOD_LAYERS core memory device wasm model llm snapshot hostcalls actor)
 
-# driftwood_embed(TARGET file.wasm symbol)
+# driftwood_embed(TARGET FILE symbol)
 #
-# Puts a file's bytes into TARGET, as declared by
+# Puts a file's bytes into TARGET, aligned to 64 bytes, to be declared as
 #   extern "C" const unsigned char symbol[];
 #   extern "C" const std::size_t symbol_size;
-# FILE may be made by a custom command of the same folder; it is aligned to 64 bytes.
+# FILE is a path, which may be made by the build, or the target of a guest (guest_chat).
 function(driftwood_embed target file symbol)
+  if(TARGET ${file})
+    add_dependencies(${target} ${file})
+    get_target_property(file ${file} DRIFTWOOD_WASM)
+  endif()
   cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}" NORMALIZE)
   set(assembly "${CMAKE_CURRENT_BINARY_DIR}/embed_${symbol}.S")
   file(CONFIGURE OUTPUT "${assembly}" @ONLY CONTENT [[
@@ -97,6 +116,8 @@ NAME(@symbol@_size):
     .section .note.GNU-stack, "", %progbits
 #endif
 ]])
-  set_source_files_properties("${assembly}" PROPERTIES LANGUAGE C OBJECT_DEPENDS "${file}" COMPILE_OPTIONS "-xassembler-with-cpp")
+  # As C, so that no assembler language has to be enabled. (ccache leaves sources with .incbin alone.)
+  set_source_files_properties("${assembly}" PROPERTIES
+    LANGUAGE C OBJECT_DEPENDS "${file}" COMPILE_OPTIONS "-xassembler-with-cpp")
   target_sources(${target} PRIVATE "${assembly}")
 endfunction()
