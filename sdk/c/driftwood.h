@@ -12,6 +12,7 @@
  *    ask again with a larger buffer.
  *  - Nothing is kept by the host that the guest's memory does not hold: handles
  *    of models are the exception, and they are only names opened again at will.
+ *  - Pointers to structs and arrays are aligned as C aligns them.
  *  - A wrong pointer, length, overlap or number is an error, never a trap.
  * All integers are little-endian. Every struct starts with its own size where it
  * may grow in later versions. */
@@ -65,7 +66,7 @@ typedef struct dw_info {
   uint32_t memory_limit_pages; /* linear memory may grow to this many 64 KiB pages */
   uint64_t host_base;   /* address of linear memory's first byte on the host, 0 unless the host shows it */
   uint64_t device_base; /* the same as the device sees it, 0 unless the host shows it */
-  uint64_t bytes_copied; /* bytes copied between linear memory and a device, so far */
+  uint64_t bytes_copied; /* bytes copied between host memory and the device's copies of it, by all programs so far */
   char device[32];      /* name, NUL-terminated: "cpu" */
 } dw_info;
 
@@ -74,6 +75,10 @@ typedef struct dw_info {
 #define DW_LOG_INFO 1
 #define DW_LOG_WARNING 2
 #define DW_LOG_ERROR 3
+#define DW_MAX_LOG 65536 /* bytes of one line */
+
+/* Bytes of any other text or message that a call takes. */
+#define DW_MAX_TEXT (64u << 20)
 
 /* ---- tensor: a list of op records over linear memory ---- */
 
@@ -94,7 +99,8 @@ typedef struct dw_info {
 #define DW_TYPE_I32 26
 
 /* A tensor in linear memory. ne[0] counts along the row (fastest). nb are strides
- * in bytes; all zero means contiguous. nb[0] is always the element (block) size. */
+ * in bytes; all zero means contiguous. nb[0] is always the element (block) size, the
+ * others are multiples of it in any order that keeps the elements apart. */
 typedef struct dw_tensor {
   DW_PTR(void) data; /* aligned to 32 bytes */
   uint32_t type;     /* DW_TYPE_* */
@@ -132,9 +138,13 @@ typedef struct dw_op {
 
 #define DW_MAX_TENSORS 4096
 #define DW_MAX_OPS 4096
+/* Work of one dw_tensor_run: a multiply-add counts 1, an element of any other op 16. */
+#define DW_MAX_WORK (1ull << 35)
 
 /* ---- model ---- */
 #define DW_MODEL_NAME_MAX 128
+#define DW_MAX_MODELS 64     /* handles open at a time */
+#define DW_MAX_MESSAGES 4096 /* of one dw_model_chat_template */
 
 typedef struct dw_model_info {
   uint32_t size; /* in: sizeof(dw_model_info) */
@@ -164,6 +174,9 @@ typedef struct dw_chat_message {
 } dw_chat_message;
 
 /* ---- llm ---- */
+
+#define DW_MAX_CTX (1u << 20)
+#define DW_MAX_TOP_K 1024
 
 /* A Context: KV cache and header in linear memory. The guest owns the bytes; it may
  * copy them, keep several, and free them at will. What the host reads of the header
@@ -228,7 +241,10 @@ DW_IMPORT("log") int32_t dw_log(uint32_t level, const char *text, uint32_t lengt
 /* The sentence of this guest's last failed call; returns its length in bytes. */
 DW_IMPORT("last_error") int32_t dw_last_error(char *buffer, uint32_t capacity);
 
-/* Runs the ops in order. dst ranges may not overlap other tensors that an op uses. */
+/* Runs the ops in order. The dst of an op may not overlap its sources (counted from
+ * first to last byte), except that ADD, MUL, RMS_NORM, ROPE, SOFT_MAX, SILU, GELU and
+ * SCALE may have src0 itself as dst. i, f and src that an op does not use are 0, 0
+ * and DW_NO_TENSOR. */
 DW_IMPORT("tensor_run")
 int32_t dw_tensor_run(const dw_tensor *tensors, uint32_t n_tensors, const dw_op *ops, uint32_t n_ops);
 

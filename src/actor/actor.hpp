@@ -31,16 +31,18 @@ struct ActorOptions {
 
 class Actor {
  public:
-  /// Instantiates the program and, for a reactor, runs `_initialize` if there is one.
+  /// Gives the program its memory and grants, and runs its start function and, unless it is a command, its
+  /// `_initialize`. Fails as Instance::create does.
   static Result<std::unique_ptr<Actor>> spawn(std::shared_ptr<const Program> program, ActorOptions options);
   ~Actor();
 
   ActorState state() const noexcept;
   /// Hands a reactor one message and returns its reply (empty when it made none).
   /// Each emitted piece is passed on as it comes. invalid_argument: not at rest or no reactor;
-  /// guest_trap: the actor has ended; unavailable: the handler returned an error of its own.
+  /// guest_trap: it trapped, ran too long, or had ended before; cancelled: cancel() ended the
+  /// handler; unavailable: the handler returned an error of its own. Only a trap ends the actor.
   Result<std::string> send(std::string_view message, const std::function<void(std::string_view)>& emit = {});
-  /// Runs a command to its end; the value is its exit status.
+  /// Runs a command to its end; the value is its exit status. Fails as send() does.
   Result<int> run();
   /// Asks the message being handled to end early.
   void cancel() noexcept;

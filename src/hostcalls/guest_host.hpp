@@ -25,7 +25,7 @@ namespace driftwood {
 /// What a guest may use beside its own memory.
 struct Grants {
   std::set<std::string, std::less<>> models;  ///< names that model_open takes
-  bool show_addresses = false;  ///< dw_info tells the host's addresses (for proofs and tests)
+  bool show_addresses = false;                ///< dw_info tells the host's addresses (for proofs and tests)
 };
 
 /// What a message's handler reads and writes. Empty functions: the calls say unavailable.
@@ -36,9 +36,10 @@ struct MessageChannel {
 };
 
 struct GuestHostOptions {
-  Device* device = nullptr;   ///< borrowed
+  Device* device = nullptr;     ///< borrowed
   ModelPool* models = nullptr;  ///< borrowed; null: model_open finds nothing
   Grants grants;
+  std::uint64_t memory_limit = std::uint64_t{4} << 30;  ///< bytes that linear memory may grow to, as dw_info tells it
   /// A line that the guest logs, with its DW_LOG_* level.
   std::function<void(std::uint32_t level, std::string_view text)> log;
   /// Tokens done of all, during a long forward.
@@ -53,10 +54,13 @@ class GuestHost {
   /// Ties the calls to a guest's linear memory, which must outlive this object's use.
   void attach(Region& memory);
   void set_channel(MessageChannel channel);
-  /// Asks the guest to end what it does: forward and emit return DW_E_CANCELLED until it is cleared.
+  /// Asks the guest to end what it does: forward, tensor_run and emit return DW_E_CANCELLED until it is
+  /// cleared.
   void set_cancelled(bool cancelled) noexcept;
   /// Drops every cache (imports, graphs, model handles stay valid): the next call builds them again.
   void drop_caches();
+  /// The sentence of the last call that failed; empty before. Dies with the next call.
+  std::string_view last_error() const noexcept;
 
   struct State;
   State& state() noexcept { return *state_; }

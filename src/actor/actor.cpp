@@ -1,0 +1,95 @@
+#include "actor/actor.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <utility>
+
+#include "actor/life_cycle.hpp"
+
+namespace driftwood {
+
+struct Actor::State {
+  explicit State(GuestHostOptions options) : host(std::move(options)) {}
+  // The host's hold on linear memory ends before the memory does.
+  ~State() {
+    host.drop_caches();
+    instance.reset();
+  }
+
+  std::shared_ptr<const Program> program;
+  GuestHost host;
+  std::unique_ptr<Instance> instance;
+  std::atomic<ActorState> state{ActorState::at_rest};
+};
+
+namespace {
+
+// What a reactor's handler returned: 0, an error of its own (> 0), or one of the guest ABI passed on.
+Result<void> handler_result(std::int32_t value, std::string_view last_error) {
+  if (value == 0) return {};
+  if (value == guest_errno(ErrorCode::cancelled)) {
+    return fail(ErrorCode::cancelled, "The message was cancelled before its handler had finished.");
+  }
+  std::string sentence = fmt::format("The program's handler returned the error {}.", value);
+  if (value < 0 && !last_error.empty()) sentence += fmt::format(" Its last failed call said: {}", last_error);
+  return fail(ErrorCode::unavailable, std::move(sentence));
+}
+
+}  // namespace
+
+Actor::Actor(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Actor::~Actor() = default;
+
+Result<std::unique_ptr<Actor>> Actor::spawn(std::shared_ptr<const Program> program, ActorOptions options) {
+  options.host.memory_limit = options.limits.memory_bytes;
+  auto state = std::make_unique<State>(std::move(options.host));
+  state->program = std::move(program);
+
+  InstanceOptions instance;
+  instance.functions = guest_abi_functions();
+  instance.host = &state->host;
+  instance.wasi = std::move(options.wasi);
+  instance.limits = options.limits;
+  instance.on_memory = [&host = state->host](Region& memory) { host.attach(memory); };
+  DW_TRY_ASSIGN(state->instance, Instance::create(state->program, instance));
+  return std::unique_ptr<Actor>(new Actor(std::move(state)));
+}
+
+ActorState Actor::state() const noexcept { return state_->state.load(std::memory_order_acquire); }
+
+Result<std::string> Actor::send(std::string_view message, const std::function<void(std::string_view)>& emit) {
+  DW_TRY(check_admitted(ActorOperation::send, state(), state_->program->kind()));
+  std::string reply;
+  state_->host.set_cancelled(false);
+  state_->host.set_channel({.message = message,
+                            .emit =
+                                [&emit](std::string_view piece) {
+                                  if (emit) emit(piece);
+                                },
+                            .reply = [&reply](std::string_view answer) { reply = answer; }});
+  state_->state.store(ActorState::running, std::memory_order_release);
+  const Result<std::int32_t> value = state_->instance->call("driftwood_receive");
+  state_->host.set_channel({});
+  // A call that did not return left the guest's stack and memory as they were in its middle.
+  state_->state.store(value ? ActorState::at_rest : ActorState::ended, std::memory_order_release);
+  if (!value) return std::unexpected(value.error());
+  DW_TRY(handler_result(*value, state_->host.last_error()));
+  return reply;
+}
+
+Result<int> Actor::run() {
+  DW_TRY(check_admitted(ActorOperation::run, state(), state_->program->kind()));
+  state_->host.set_cancelled(false);
+  state_->state.store(ActorState::running, std::memory_order_release);
+  Result<int> status = state_->instance->run_command();
+  state_->state.store(ActorState::ended, std::memory_order_release);
+  return status;
+}
+
+void Actor::cancel() noexcept { state_->host.set_cancelled(true); }
+
+Region& Actor::memory() noexcept { return state_->instance->memory(); }
+Instance& Actor::instance() noexcept { return *state_->instance; }
+
+}  // namespace driftwood

@@ -1,0 +1,74 @@
+#include "hostcalls/guest_host.hpp"
+
+#include <vector>
+
+#include "hostcalls/call.hpp"
+#include "hostcalls/guest_state.hpp"
+
+namespace driftwood {
+
+Result<const Import*> GuestHost::State::import() {
+  if (options.device == nullptr || region == nullptr) {
+    return fail(ErrorCode::unavailable, "This program was given no device to compute on.");
+  }
+  if (import_ && import_.size() == region->size()) return &import_;
+  drop_import();
+  DW_TRY_ASSIGN(import_, options.device->import(*region, {0, region->size()}));
+  return &import_;
+}
+
+void GuestHost::State::drop_import() {
+  tensor_cache.clear();
+  import_ = Import();
+}
+
+std::int32_t GuestHost::State::remember(Error error) {
+  last_error_ = error.to_string();
+  return guest_errno(error.code);
+}
+
+std::int32_t GuestHost::State::remember_out_of_memory() noexcept {
+  // An assignment that needs no more than the small buffer cannot fail in turn.
+  last_error_.clear();
+  last_error_ = "Out of memory.";
+  return DW_E_OUT_OF_MEMORY;
+}
+
+GuestHost::GuestHost(GuestHostOptions options) : state_(std::make_unique<State>(std::move(options))) {
+  const ModelPool* models = state_->options.models;
+  DW_CHECK(models == nullptr || &models->device() == state_->options.device);
+}
+
+GuestHost::~GuestHost() = default;
+
+void GuestHost::attach(Region& memory) {
+  state_->drop_import();
+  state_->region = &memory;
+}
+
+void GuestHost::set_channel(MessageChannel channel) {
+  state_->channel = std::move(channel);
+  state_->replied = false;
+}
+
+void GuestHost::set_cancelled(bool cancelled) noexcept {
+  state_->cancelled.store(cancelled, std::memory_order_relaxed);
+}
+
+void GuestHost::drop_caches() { state_->drop_import(); }
+
+std::string_view GuestHost::last_error() const noexcept { return state_->last_error(); }
+
+std::span<const HostFunction> guest_abi_functions() {
+  static const std::vector<HostFunction> all = [] {
+    std::vector<HostFunction> functions;
+    for (const std::span<const HostFunction> group : {info_functions(), log_functions(), tensor_functions(),
+                                                      model_functions(), llm_functions(), actor_functions()}) {
+      functions.insert(functions.end(), group.begin(), group.end());
+    }
+    return functions;
+  }();
+  return all;
+}
+
+}  // namespace driftwood

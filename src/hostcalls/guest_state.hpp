@@ -1,0 +1,52 @@
+// What the host calls of one guest work on. See guest_host.hpp for who may use it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "device/import.hpp"
+#include "hostcalls/guest_abi.hpp"
+#include "hostcalls/guest_host.hpp"
+#include "hostcalls/guest_memory.hpp"
+#include "hostcalls/tensor_cache.hpp"
+#include "llm/forward.hpp"
+
+namespace driftwood {
+
+struct GuestHost::State {
+  explicit State(GuestHostOptions given) : options(std::move(given)) {}
+
+  GuestHostOptions options;
+  Region* region = nullptr;
+  MessageChannel channel;
+  bool replied = false;
+  std::atomic<bool> cancelled{false};
+
+  /// Open models by handle - 1; null where a handle is free.
+  std::array<std::shared_ptr<Forward>, DW_MAX_MODELS> models;
+  TensorCache tensor_cache;
+
+  /// Linear memory as it is now; empty before attach(), so that every range is refused.
+  GuestMemory memory() const noexcept {
+    return region == nullptr ? GuestMemory() : GuestMemory(region->data(), region->size());
+  }
+  /// The device's hold on all of linear memory, made when needed and again after the memory grew.
+  /// unavailable without a device or memory; else the device's errors.
+  Result<const Import*> import();
+  /// Drops the hold and all graphs that are bound to it.
+  void drop_import();
+
+  /// Keeps the sentence for last_error; the value is the call's result.
+  std::int32_t remember(Error error);
+  std::int32_t remember_out_of_memory() noexcept;
+  const std::string& last_error() const noexcept { return last_error_; }
+
+ private:
+  std::string last_error_;
+  Import import_;
+};
+
+}  // namespace driftwood
