@@ -3,16 +3,19 @@
 // The public functions are not virtual: they check once, then call the private
 // virtual ..._impl of a device, which only translates. The language of graphs is
 // ggml's (ggml_cgraph over tensors placed in Imports and device buffers).
-// compute() may be called from any thread; calls on one Device run one after
-// another. A device that was lost fails every call with device_lost.
+// Every function may be called from any thread; computations on one Device run one
+// after another. A device that was lost fails every call with device_lost.
 #pragma once
 
 #include <ggml-backend.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/bytes.hpp"
 #include "core/error.hpp"
@@ -23,23 +26,23 @@ namespace driftwood {
 
 /// What a device can do, asked once when it is opened.
 struct DeviceCapabilities {
-  bool host_kernels = false;            ///< graphs may hold ggml custom operators that run on host threads
+  bool host_kernels = false;                 ///< graphs may hold ggml custom operators that run on host threads
   Sharing import_sharing = Sharing::copied;  ///< what an import of host memory gives
-  std::size_t import_alignment = 1;     ///< bytes: offset and address of an imported range
-  std::size_t max_import = SIZE_MAX;    ///< bytes in one import
+  std::size_t import_alignment = 1;          ///< bytes, a power of two: offset and address of an imported range
+  std::size_t max_import = SIZE_MAX;         ///< bytes in one import
 };
 
 struct DeviceInfo {
-  std::string name;         ///< as in --device: "cpu", "vulkan:0", "null"
-  std::string description;  ///< the hardware's or the driver's own name
+  std::string name;                ///< as in --device: "cpu", "vulkan:0", "null"
+  std::string description;         ///< the hardware's or the driver's own name
   std::uint64_t memory_total = 0;  ///< bytes; 0 where it is not known
-  int threads = 0;          ///< host threads that compute, 0 for a GPU
+  int threads = 0;                 ///< host threads that compute, 0 for a GPU
   DeviceCapabilities capabilities;
 };
 
 class Device {
  public:
-  virtual ~Device() = default;
+  virtual ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
@@ -47,33 +50,59 @@ class Device {
 
   /// Imports `range` of a Region's committed bytes and pins it.
   /// invalid_argument: empty, beyond the committed bytes or not aligned;
-  /// unsupported: the device cannot give what `require` insists on;
-  /// out_of_memory, device_lost: as they say. A failed import leaves no trace.
+  /// unsupported: more than the device takes at once, or it cannot give what `require`
+  /// insists on; out_of_memory, device_lost: as they say. A failed import leaves no trace.
   Result<Import> import(Region& region, ByteRange range, Require require = Require::no_copy);
 
   /// Imports `size` read-only bytes of the host at `data` (model weights mapped from
-  /// a file), which must outlive the Import.
+  /// a file), which must outlive the Import and not change. Fails as import() does.
   Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy);
 
   /// Runs a graph whose tensors all have their memory. Returns when results are
   /// in memory. Prefer `Graph` (graph.hpp), which owns what the graph needs.
-  Result<void> compute(ggml_cgraph* graph);
+  /// cancelled: `*cancel` became true; it is looked at between operators, and what
+  /// the graph writes is undefined then, as it is after any other failure.
+  Result<void> compute(ggml_cgraph* graph, const std::atomic<bool>* cancel = nullptr);
+
+  /// Whether the device has a kernel for this operator with these types.
+  bool supports(const ggml_tensor* op) { return supports_impl(op); }
 
   /// Where intermediate tensors of this device's graphs live. Borrowed.
   ggml_backend_buffer_type_t scratch_type() { return scratch_type_impl(); }
 
+  /// Bytes copied so far between host memory and this device's copies of it; 0 for ever
+  /// on a device whose imports are not Sharing::copied.
+  std::uint64_t bytes_copied() const noexcept { return bytes_copied_.load(std::memory_order_relaxed); }
+
  protected:
+  enum class Access { read_write, read_only };
+
   explicit Device(DeviceInfo info) : info_(std::move(info)) {}
 
+  void count_copied(std::size_t bytes) noexcept { bytes_copied_.fetch_add(bytes, std::memory_order_relaxed); }
+
  private:
-  virtual Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size) = 0;
-  virtual Result<void> compute_impl(ggml_cgraph* graph) = 0;
+  friend class Import;
+
+  /// A buffer over `size` bytes at `data`, both checked against the capabilities.
+  virtual Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size, Access access) = 0;
+  virtual void release_impl(ggml_backend_buffer_t buffer) noexcept { ggml_backend_buffer_free(buffer); }
+  /// Called by one thread at a time, with tensors that all have their memory.
+  virtual Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) = 0;
+  virtual bool supports_impl(const ggml_tensor* op) = 0;
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
 
-  Result<Import> import_bytes(std::byte* data, std::size_t size, Require require);
+  Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Pin pin);
+  Result<void> check_import(const std::byte* data, std::size_t size, Require require) const;
+  Result<void> check_not_lost() const;
+  void release(ggml_backend_buffer_t buffer) noexcept;
+  void note(const Error& error) noexcept;
 
-  DeviceInfo info_;
+  const DeviceInfo info_;
   std::mutex compute_mutex_;
+  std::atomic<bool> lost_{false};
+  std::atomic<std::uint64_t> bytes_copied_{0};
+  std::atomic<std::size_t> live_imports_{0};
 };
 
 struct DeviceOptions {

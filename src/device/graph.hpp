@@ -4,13 +4,19 @@
 // after create(). Tensors bound to an Import lie in the host's (a guest's)
 // memory and can be bound anew between runs; all others live in a scratch
 // buffer of the device. One thread at a time.
+//
+// Scratch memory is used again within a run: set the inputs that lie there
+// (ggml_set_input) before every run, and read what ggml_set_output kept after it.
 #pragma once
 
 #include <ggml-alloc.h>
 #include <ggml.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "core/handle.hpp"
 #include "device/device.hpp"
@@ -22,28 +28,39 @@ class Graph {
   /// Builds nodes into the cgraph; binds external tensors through bind().
   using Build = std::function<Result<void>(Graph& graph, ggml_context* context, ggml_cgraph* nodes)>;
 
-  /// `max_tensors` bounds tensors and nodes together. out_of_memory when the
+  /// `max_tensors` bounds tensors and nodes together; a build that makes more ends the
+  /// process. unsupported: the device has no kernel for an operator; out_of_memory: the
   /// scratch buffer does not fit the device.
   static Result<std::unique_ptr<Graph>> create(Device& device, std::size_t max_tensors, const Build& build);
-  ~Graph();
+  ~Graph() = default;
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  /// Places `tensor` at `offset` of `import`; its views follow. During build, and
-  /// between runs. invalid_argument when it does not fit or is not aligned for its type.
+  /// Places `tensor` at `offset` of `import`, which must live until the last run that
+  /// uses it; its views follow. During build, and between runs for tensors that were
+  /// bound in build. invalid_argument when it does not fit, is not aligned for its type,
+  /// or lies elsewhere (a view, scratch memory).
   Result<void> bind(ggml_tensor* tensor, const Import& import, std::size_t offset);
 
   /// Bytes of scratch memory on the device.
   std::size_t scratch_size() const noexcept;
-  Result<void> run();
+  /// Fails as Device::compute does.
+  Result<void> run(const std::atomic<bool>* cancel = nullptr);
 
  private:
   explicit Graph(Device& device) : device_(&device) {}
+  Result<void> check_supported() const;
+  Result<void> allocate();
+  void collect_external();
+  std::span<ggml_tensor* const> views_of(const ggml_tensor* tensor) const;
 
   Device* device_;
   Handle<ggml_context, ggml_free> context_;
   Handle<ggml_gallocr, ggml_gallocr_free> allocator_;
   ggml_cgraph* nodes_ = nullptr;
+  bool built_ = false;
+  std::vector<const ggml_tensor*> external_;  ///< bound in build, by address
+  std::vector<ggml_tensor*> views_;           ///< views of external tensors, by the tensor that they view
 };
 
 }  // namespace driftwood

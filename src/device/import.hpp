@@ -8,15 +8,19 @@
 
 #include <cstddef>
 
-#include "core/handle.hpp"
 #include "device/sharing.hpp"
 #include "memory/region.hpp"
 
 namespace driftwood {
 
+class Device;
+
 class Import {
  public:
   Import() = default;
+  Import(Import&& other) noexcept;
+  Import& operator=(Import&& other) noexcept;
+  ~Import();
 
   Sharing sharing() const noexcept { return sharing_; }
   std::size_t size() const noexcept { return size_; }
@@ -25,12 +29,14 @@ class Import {
   /// The address that the device's tensors get for `offset`. It equals host() + offset
   /// on devices that use the host's pointers, and is otherwise not to be dereferenced.
   std::byte* device_address(std::size_t offset) const noexcept { return device_base_ + offset; }
-  ggml_backend_buffer_t buffer() const noexcept { return buffer_.get(); }
+  ggml_backend_buffer_t buffer() const noexcept { return buffer_; }
   explicit operator bool() const noexcept { return buffer_ != nullptr; }
 
  private:
   friend class Device;
-  Handle<ggml_backend_buffer, ggml_backend_buffer_free> buffer_;
+
+  Device* device_ = nullptr;
+  ggml_backend_buffer_t buffer_ = nullptr;
   std::byte* host_ = nullptr;
   std::byte* device_base_ = nullptr;
   std::size_t size_ = 0;

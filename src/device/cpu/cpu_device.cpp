@@ -1,0 +1,59 @@
+#include "device/cpu/cpu_device.hpp"
+
+#include <fmt/format.h>
+#include <ggml-cpu.h>
+
+#include <algorithm>
+
+#include "device/cpu/graph_executor.hpp"
+#include "device/cpu/host_cores.hpp"
+
+namespace driftwood {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(DeviceInfo info, ggml_backend_dev_t backend, std::unique_ptr<GraphExecutor> executor)
+      : Device(std::move(info)), backend_(backend), executor_(std::move(executor)) {}
+
+ private:
+  Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size, Access) override {
+    return ggml_backend_cpu_buffer_from_ptr(data, size);
+  }
+  Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) override {
+    return executor_->compute(graph, cancel);
+  }
+  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(backend_, op); }
+  ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }
+
+  ggml_backend_dev_t backend_;
+  std::unique_ptr<GraphExecutor> executor_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> create_cpu_device(const DeviceOptions& options) {
+  if (options.threads < 0 || options.threads > GGML_MAX_N_THREADS) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Number of threads ({}) is not in 1 to {}, or 0 for one on each core.", options.threads,
+                            GGML_MAX_N_THREADS));
+  }
+  const int threads = options.threads != 0 ? options.threads : std::min(host_cores(), GGML_MAX_N_THREADS);
+  DW_TRY_ASSIGN(auto executor, GraphExecutor::create(threads));
+
+  ggml_backend_dev_t backend = ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0);
+  std::size_t memory_free = 0;
+  std::size_t memory_total = 0;
+  ggml_backend_dev_memory(backend, &memory_free, &memory_total);
+  DeviceInfo info{
+      .name = "cpu",
+      .description = ggml_backend_dev_description(backend),
+      .memory_total = memory_total,
+      .threads = threads,
+      .capabilities = {.host_kernels = true,
+                       .import_sharing = Sharing::same_memory,
+                       .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())}};
+  return std::make_unique<CpuDevice>(std::move(info), backend, std::move(executor));
+}
+
+}  // namespace driftwood

@@ -1,0 +1,123 @@
+#include "device/device.hpp"
+
+#include <fmt/format.h>
+#include <ggml.h>
+
+#include <cstdint>
+
+namespace driftwood {
+namespace {
+
+bool satisfies(Sharing sharing, Require require) {
+  switch (require) {
+    case Require::same_memory: return sharing == Sharing::same_memory;
+    case Require::no_copy: return sharing != Sharing::copied;
+    case Require::any: return true;
+  }
+  return false;
+}
+
+std::string_view describe(Require require) { return require == Require::same_memory ? "the same memory" : "no copy"; }
+
+/// The first tensor of the graph that has no memory, or none.
+const ggml_tensor* find_unplaced(ggml_cgraph* graph) {
+  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+    const ggml_tensor* node = ggml_graph_node(graph, i);
+    if (node->data == nullptr) return node;
+    for (const ggml_tensor* source : node->src) {
+      if (source != nullptr && source->data == nullptr) return source;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Device::~Device() { DW_CHECK(live_imports_.load() == 0); }
+
+Result<Import> Device::import(Region& region, ByteRange range, Require require) {
+  DW_TRY(check_not_lost());
+  DW_TRY_ASSIGN(Pin pin, region.pin(range));
+  std::byte* const data = region.data() + range.offset;
+  DW_TRY(check_import(data, range.size, require));
+  return import_bytes(data, range.size, Access::read_write, std::move(pin));
+}
+
+Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require) {
+  DW_TRY(check_not_lost());
+  if (data == nullptr || size == 0) {
+    return fail(ErrorCode::invalid_argument, fmt::format("Import of {} bytes is empty.", size));
+  }
+  DW_TRY(check_import(data, size, require));
+  return import_bytes(const_cast<std::byte*>(data), size, Access::read_only, Pin());
+}
+
+Result<void> Device::check_import(const std::byte* data, std::size_t size, Require require) const {
+  const DeviceCapabilities& can = info_.capabilities;
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  if (!is_aligned(address, can.import_alignment)) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Import at address {:#x} is not aligned to {} bytes, as the device ({}) needs it.", address,
+                            can.import_alignment, info_.name));
+  }
+  if (size > can.max_import) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("Import of {} bytes is more than the device ({}) takes at once ({}).", size, info_.name,
+                            can.max_import));
+  }
+  if (!satisfies(can.import_sharing, require)) {
+    return fail(ErrorCode::unsupported, fmt::format("The device ({}) gives imports as {}, and this one insists on {}.",
+                                                    info_.name, to_string(can.import_sharing), describe(require)));
+  }
+  return {};
+}
+
+Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access access, Pin pin) {
+  auto buffer = import_impl(data, size, access);
+  if (!buffer) {
+    note(buffer.error());
+    return std::unexpected(std::move(buffer).error());
+  }
+  live_imports_.fetch_add(1);
+  Import import;
+  import.device_ = this;
+  import.buffer_ = *buffer;
+  import.host_ = data;
+  import.device_base_ = static_cast<std::byte*>(ggml_backend_buffer_get_base(*buffer));
+  import.size_ = size;
+  import.sharing_ = info_.capabilities.import_sharing;
+  import.pin_ = std::move(pin);
+  return import;
+}
+
+void Device::release(ggml_backend_buffer_t buffer) noexcept {
+  release_impl(buffer);
+  live_imports_.fetch_sub(1);
+}
+
+Result<void> Device::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel) {
+  if (const ggml_tensor* tensor = find_unplaced(graph)) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Tensor ({}) of the graph has no memory.", ggml_get_name(tensor)));
+  }
+  const std::lock_guard lock(compute_mutex_);
+  DW_TRY(check_not_lost());
+  if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
+    return fail(ErrorCode::cancelled, "The computation was cancelled before it began.");
+  }
+  auto computed = compute_impl(graph, cancel);
+  if (!computed) note(computed.error());
+  return computed;
+}
+
+Result<void> Device::check_not_lost() const {
+  if (!lost_.load()) return {};
+  return fail(ErrorCode::device_lost,
+              fmt::format("The device ({}) was lost: open it again or use another one.", info_.name));
+}
+
+void Device::note(const Error& error) noexcept {
+  if (error.code == ErrorCode::device_lost) lost_.store(true);
+}
+
+}  // namespace driftwood

@@ -1,0 +1,80 @@
+#include "device/null/null_device.hpp"
+
+#include <fmt/format.h>
+#include <ggml-cpu.h>
+
+#include <bit>
+
+#include "device/cpu/graph_executor.hpp"
+#include "device/null/mirrors.hpp"
+
+namespace driftwood {
+namespace {
+
+bool is_custom(ggml_op op) {
+  return op == GGML_OP_CUSTOM || op == GGML_OP_MAP_CUSTOM1 || op == GGML_OP_MAP_CUSTOM2 || op == GGML_OP_MAP_CUSTOM3;
+}
+
+}  // namespace
+
+class NullDevice final : public Device {
+ public:
+  NullDevice(DeviceInfo info, std::shared_ptr<NullDeviceControl> control, std::unique_ptr<GraphExecutor> executor)
+      : Device(std::move(info)), control_(std::move(control)), executor_(std::move(executor)) {}
+
+ private:
+  bool copies() const noexcept { return control_->options().sharing == Sharing::copied; }
+
+  Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size, Access access) override {
+    DW_TRY(control_->next_import());
+    if (!copies()) return ggml_backend_cpu_buffer_from_ptr(data, size);
+    const bool fixed = access == Access::read_only;
+    DW_TRY_ASSIGN(ggml_backend_buffer_t buffer, mirrors_.add(data, size, fixed));
+    if (fixed) count_copied(size);
+    return buffer;
+  }
+
+  void release_impl(ggml_backend_buffer_t buffer) noexcept override {
+    copies() ? mirrors_.remove(buffer) : ggml_backend_buffer_free(buffer);
+  }
+
+  Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) override {
+    DW_TRY(control_->next_compute());
+    count_copied(mirrors_.pull(graph));
+    DW_TRY(executor_->compute(graph, cancel));
+    count_copied(mirrors_.push(graph));
+    return {};
+  }
+
+  bool supports_impl(const ggml_tensor* op) override {
+    if (is_custom(op->op)) return control_->options().host_kernels;
+    return ggml_backend_dev_supports_op(ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0), op);
+  }
+
+  ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }
+
+  std::shared_ptr<NullDeviceControl> control_;
+  std::unique_ptr<GraphExecutor> executor_;
+  Mirrors mirrors_;
+};
+
+Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceControl> control) {
+  DW_CHECK(control != nullptr);
+  const NullDeviceOptions& options = control->options();
+  const std::size_t least = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type());
+  if (!std::has_single_bit(options.import_alignment) || options.import_alignment < least) {
+    return fail(ErrorCode::invalid_argument, fmt::format("Import alignment ({}) is not a power of two of at least {}.",
+                                                         options.import_alignment, least));
+  }
+  DW_TRY_ASSIGN(auto executor, GraphExecutor::create(1));
+  DeviceInfo info{.name = "null",
+                  .description = "A fake device for tests",
+                  .threads = 1,
+                  .capabilities = {.host_kernels = options.host_kernels,
+                                   .import_sharing = options.sharing,
+                                   .import_alignment = options.import_alignment,
+                                   .max_import = options.max_import}};
+  return std::make_unique<NullDevice>(std::move(info), std::move(control), std::move(executor));
+}
+
+}  // namespace driftwood

@@ -1,0 +1,59 @@
+// A device for tests: it computes as the CPU does, on one thread, and shares,
+// refuses and fails as it is told, so that users of the seam can be tested
+// against every kind of device without its hardware.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "device/device.hpp"
+
+namespace driftwood {
+
+/// What the device claims to be. For Sharing::copied it really computes in memory of its
+/// own: what a graph reads is copied in before it runs, what it wrote is copied out after.
+struct NullDeviceOptions {
+  Sharing sharing = Sharing::same_memory;
+  std::size_t import_alignment = 32;  ///< bytes, a power of two, at least 32
+  std::size_t max_import = SIZE_MAX;  ///< bytes
+  bool host_kernels = true;           ///< off: custom operators are unsupported, as on a GPU
+};
+
+/// Shared by a test and its device. Any thread may call.
+class NullDeviceControl {
+ public:
+  explicit NullDeviceControl(const NullDeviceOptions& options = {}) : options_(options) {}
+
+  const NullDeviceOptions& options() const noexcept { return options_; }
+
+  /// The next `count` imports (computations) fail with `code` before they touch anything.
+  /// device_lost stays: the device is lost from the first one on.
+  void fail_imports(int count, ErrorCode code);
+  void fail_computes(int count, ErrorCode code);
+  /// Imports fail with unsupported until this is called with false.
+  void refuse_imports(bool refuse);
+
+ private:
+  friend class NullDevice;
+  struct Failures {
+    int count = 0;
+    ErrorCode code = ErrorCode::internal;
+  };
+
+  Result<void> next_import();
+  Result<void> next_compute();
+  static Result<void> next(Failures& failures, std::string_view what);
+
+  const NullDeviceOptions options_;
+  std::mutex mutex_;
+  Failures imports_;
+  Failures computes_;
+  bool refuse_imports_ = false;
+};
+
+/// invalid_argument: options that cannot be.
+Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceControl> control);
+
+}  // namespace driftwood
