@@ -15,7 +15,8 @@ enum class RopeKind : std::uint8_t { normal, neox };
 /// Where a family puts its norms around attention and feed-forward, and their weights' names.
 enum class NormPlacement : std::uint8_t {
   pre,       ///< llama: before each block (attn_norm, ffn_norm)
-  post,      ///< olmo2: after each block only, before the residual is added (post_attention_norm, post_ffw_norm)
+  post,      ///< olmo2: after each block only, before the residual is added (post_attention_norm,
+             ///< post_ffw_norm)
   pre_post,  ///< gemma2/3: before and after (all four)
 };
 
@@ -23,7 +24,8 @@ enum class NormPlacement : std::uint8_t {
 enum class RopeFactors : std::uint8_t {
   none,
   fixed,       ///< rope_freqs.weight (llama 3)
-  by_context,  ///< rope_factors_long.weight where a Context's n_ctx exceeds rope_original_ctx, else _short (phi3)
+  by_context,  ///< rope_factors_long.weight where a Context's n_ctx exceeds rope_original_ctx, else
+               ///< _short (phi3)
 };
 
 struct Hyperparameters {

@@ -23,7 +23,7 @@ namespace driftwood {
 
 struct ModelOptions {
   std::string name;  ///< as guests and people know it; the file's stem when empty
-  /// Called now and then while loading with the fraction done, 0 to 1.
+  /// Called now and then while loading with the fraction done, 0 to 1, on the thread that loads.
   std::function<void(double)> progress;
 };
 
@@ -34,7 +34,8 @@ struct ModelSummary {
   std::string file_type;     ///< "Q4_1"
   std::uint64_t parameters = 0;
   std::uint64_t file_bytes = 0;
-  bool supported = false;    ///< the family table knows the architecture
+  bool supported = false;           ///< Model::open would take it, as far as metadata and tensors tell
+  std::string problem;              ///< why not, as a sentence; empty when supported
   Hyperparameters hyperparameters;  ///< filled when supported
 };
 
@@ -60,6 +61,7 @@ class Model {
   Sharing sharing() const noexcept;
 
   /// A weight by its GGUF name ("blk.0.attn_q.weight"), placed on the device; null when the file has none.
+  /// "output.weight" is the token embeddings where the head is tied.
   /// Every weight that the family requires was checked for type and shape when the model was opened.
   ggml_tensor* weight(std::string_view tensor_name) const noexcept;
   ggml_tensor* layer_weight(std::uint32_t layer, std::string_view suffix) const noexcept;  ///< "attn_q.weight"

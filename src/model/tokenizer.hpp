@@ -15,6 +15,8 @@
 
 namespace driftwood {
 
+class Gguf;
+
 using Token = std::int32_t;
 
 struct ChatMessage {
@@ -24,8 +26,10 @@ struct ChatMessage {
 
 class Tokenizer {
  public:
-  /// Reads the vocabulary alone; no weights. corrupt or unsupported with the reason.
+  /// Reads the vocabulary alone; no weights. not_found; corrupt or unsupported with the reason.
   static Result<std::unique_ptr<Tokenizer>> load(const std::filesystem::path& gguf);
+  /// The same from a file that is open already; nothing of it is needed afterwards.
+  static Result<std::unique_ptr<Tokenizer>> load(const Gguf& gguf);
   ~Tokenizer();
 
   std::uint32_t n_vocab() const noexcept;
@@ -34,13 +38,20 @@ class Tokenizer {
   Token eos() const noexcept;
   Token eot() const noexcept;
   bool adds_bos() const noexcept;
-  bool is_end(Token token) const noexcept;  ///< EOS, EOT and the like
+  bool is_end(Token token) const noexcept;  ///< EOS, EOT and the like; false for tokens outside the vocabulary
 
+  /// `add_special` adds BOS and EOS where the model wants them; `parse_special` turns the spelling of special
+  /// tokens ("<|im_end|>") into them: leave it off for text that is not to be trusted.
+  /// invalid_argument: text longer than kMaxTextBytes.
   Result<std::vector<Token>> tokenize(std::string_view text, bool add_special, bool parse_special) const;
-  /// The bytes may end inside a UTF-8 character. invalid_argument: a token outside the vocabulary.
+  /// The bytes may end inside a UTF-8 character. `spell_special` writes special tokens out instead of leaving them
+  /// out. invalid_argument: a token outside the vocabulary.
   Result<std::string> detokenize(std::span<const Token> tokens, bool spell_special) const;
-  /// The messages in the model's own format (ChatML where the file has no known template).
+  /// The messages in the model's own format (ChatML where the file has no known template), with the opening of the
+  /// assistant's answer if `add_assistant`. invalid_argument: a zero byte in a message.
   Result<std::string> apply_chat_template(std::span<const ChatMessage> messages, bool add_assistant) const;
+
+  static constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
 
  private:
   struct State;

@@ -1,0 +1,21 @@
+// The SHA-256 of a model file, computed once and remembered.
+//
+// One small file for each model lies under ${DRIFTWOOD_CACHE}/model-hashes (by default
+// ${XDG_CACHE_HOME}/driftwood, else ~/.cache/driftwood). It holds for the path, size
+// and modification time that it was made for. A cache that can't be read or written
+// only costs time. Any thread, any number of processes: entries are replaced whole.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "model/mapped_file.hpp"
+
+namespace driftwood {
+
+/// `progress` gets the fraction done, 0 to 1, now and then.
+Hash model_hash(const std::filesystem::path& path, const MappedFile& file, const std::function<void(double)>& progress);
+
+}  // namespace driftwood
