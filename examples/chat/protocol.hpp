@@ -86,10 +86,11 @@ struct Sampling {
 
 /// What a conversation is set up with.
 struct Settings {
-  std::string model;        ///< a granted name
-  std::uint32_t n_ctx = 0;  ///< tokens; 0: the length that the model was trained for, at most 4096
-  std::string kv_type = "f16";  ///< f16 or q8_0
-  std::string system;           ///< system prompt; empty: none
+  std::string model;               ///< a granted name
+  std::uint32_t n_ctx = 0;         ///< tokens; 0: the length that the model was trained for, at most 4096
+  std::string kv_type = "f16";     ///< f16 or q8_0
+  std::string system;              ///< system prompt; empty: none
+  std::string when_full = "stop";  ///< stop, or drop_oldest: forget the oldest turns
   Sampling sampling;
 
   template <typename Self, typename Visitor>
@@ -98,6 +99,7 @@ struct Settings {
     field("n_ctx", self.n_ctx);
     field("kv_type", self.kv_type);
     field("system", self.system);
+    field("when_full", self.when_full);
     Sampling::visit(self.sampling, field);
   }
 };
@@ -112,7 +114,7 @@ struct Proof {
   std::uint64_t context_address = 0;  ///< offset in linear memory
   std::uint64_t context_bytes = 0;
   std::uint64_t logits_address = 0;  ///< offset in linear memory
-  std::uint64_t bytes_copied = 0;  ///< between linear memory and a device, since the actor's start
+  std::uint64_t bytes_copied = 0;    ///< between linear memory and a device, since the actor's start
   std::uint32_t threads = 0;
   std::uint32_t page_size = 0;
 
@@ -259,23 +261,16 @@ inline bool read_value(std::string_view text, std::string& value) {
   value = text;
   return true;
 }
-inline bool read_value(std::string_view text, std::int32_t& value) {
-  return read_integer(text, value);
-}
-inline bool read_value(std::string_view text, std::uint32_t& value) {
-  return read_integer(text, value);
-}
-inline bool read_value(std::string_view text, std::uint64_t& value) {
-  return read_integer(text, value);
-}
+inline bool read_value(std::string_view text, std::int32_t& value) { return read_integer(text, value); }
+inline bool read_value(std::string_view text, std::uint32_t& value) { return read_integer(text, value); }
+inline bool read_value(std::string_view text, std::uint64_t& value) { return read_integer(text, value); }
 /// "-12.5": at most nine digits before the point and nine after it.
 inline bool read_value(std::string_view text, float& value) {
   const bool negative = text.starts_with('-');
   text.remove_prefix(negative ? 1 : 0);
   const std::size_t point = text.find('.');
   const std::string_view whole = text.substr(0, point);
-  const std::string_view fraction =
-      point == std::string_view::npos ? std::string_view{} : text.substr(point + 1);
+  const std::string_view fraction = point == std::string_view::npos ? std::string_view{} : text.substr(point + 1);
   std::uint32_t units = 0;
   std::uint32_t parts = 0;
   if (whole.size() > 9 || fraction.size() > 9 || !read_integer(whole, units)) return false;
