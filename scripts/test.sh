@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set-up, build, and every test.
 #   scripts/test.sh [--preset NAME] [--label unit|device|e2e|compat|fuzz] [-- CTEST OPTIONS]
-# Default preset: release. Needs root or sudo where packages are missing. Ends with ctest's summary and its status.
+# Default preset: release. The preset fuzz builds and runs the fuzz targets only. Needs root or sudo where packages are missing. Ends with ctest's summary and its status.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lib/build.sh
@@ -21,7 +21,12 @@ done
 plan_steps 6
 set_up build test bench
 need_model
-build "$preset"
+if [ "$preset" = fuzz ]; then
+  build fuzz driftwood_fuzzers
+  select=(--label-regex '^fuzz$')
+else
+  build "$preset"
+fi
 step "tests"
 export DRIFTWOOD_PRESET=$preset DRIFTWOOD_TEST_MODEL=$DW_MODEL
 # One at a time: the tests that compute use all cores themselves, and measure memory.

@@ -8,7 +8,7 @@ debian_packages() { # GROUP LLVM
   case "$1" in
     build)
       echo ca-certificates gcc g++ libc6-dev cmake ninja-build ccache pkg-config python3 python3-pip \
-        libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsqlite3-dev libzstd-dev libssl-dev libhwy-dev \
+        libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsqlite3-dev libzstd-dev libssl-dev libhwy-dev libedit-dev \
         "clang-$llvm" "lld-$llvm" "libclang-rt-$llvm-dev-wasm32" "libc++-$llvm-dev-wasm32" \
         "libc++abi-$llvm-dev-wasm32" wasi-libc
       find_cargo >/dev/null || debian_cargo
