@@ -4,9 +4,19 @@
 // compiled modules in a cache folder, and ticks the epoch that ends guests which
 // run past their deadline. May be used from any thread; must outlive its
 // Programs and Instances.
+//
+// What a guest may use: WebAssembly 2.0 (SIMD, bulk memory, multi-value, reference
+// types without externref), tail calls, relaxed SIMD in its deterministic form.
+// What could not be frozen later is refused when the module is compiled: threads
+// and shared memory, several memories, 64-bit memories, GC, exceptions. NaNs are
+// canonical, so that the same guest computes the same bits on every machine.
+//
+// A thread that calls guests needs kGuestStackBytes of stack for them beyond what
+// its host code uses.
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,8 +27,15 @@ struct wasm_engine_t;
 
 namespace driftwood {
 
+class EpochTicker;
+class ModuleCache;
+
+/// Native stack that a guest's calls may use; a deeper recursion is a guest_trap.
+inline constexpr std::size_t kGuestStackBytes = std::size_t{1} << 20;
+
 struct EngineOptions {
-  /// Folder for compiled modules, made when missing; none: nothing is kept.
+  /// Folder for compiled modules, made when missing; none: nothing is kept. One that
+  /// cannot be used (not writable, open to other users) is reported in the log and left alone.
   std::optional<std::filesystem::path> cache;
   /// How often deadlines are looked at.
   std::chrono::milliseconds tick{10};
@@ -34,13 +51,18 @@ class Engine {
   wasm_engine_t* handle() const noexcept;
   const EngineOptions& options() const noexcept;
 
+  /// For Program: where compiled modules are kept, or null.
+  const ModuleCache* cache() const noexcept;
+  /// For Instance: what ends guests at their deadline.
+  EpochTicker& ticker() noexcept;
+
  private:
   struct State;
   explicit Engine(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
-/// The default cache folder: $XDG_CACHE_HOME/driftwood/modules.
+/// The default cache folder: $XDG_CACHE_HOME/driftwood/modules, or ~/.cache/driftwood/modules.
 std::filesystem::path default_module_cache();
 
 }  // namespace driftwood

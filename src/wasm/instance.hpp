@@ -1,17 +1,23 @@
 // A Program running in a store of its own over one Region.
 //
-// One thread at a time, except interrupt(), which any thread may call. The base
-// of the Region never moves, so memory() may be kept as long as the Instance.
+// One thread at a time, except interrupt(), which any thread and a signal handler
+// may call. The base of the Region never moves, so memory() may be kept as long as
+// the Instance.
+//
+// A guest that trapped or was ended stays as it was at that instruction: its memory
+// can be read, but its own invariants (its stack pointer among them) may be broken.
+// The process and all other Instances go on.
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.hpp"
@@ -30,7 +36,7 @@ struct DirectoryGrant {
 
 /// What WASI preview 1 gives. By default: nothing but clocks, random numbers and (if inherited) standard streams.
 struct WasiOptions {
-  std::vector<std::string> arguments;                             ///< argv, the program's name first
+  std::vector<std::string> arguments;  ///< argv, the program's name first
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<DirectoryGrant> directories;
   bool inherit_stdin = false;
@@ -39,24 +45,31 @@ struct WasiOptions {
 };
 
 struct InstanceLimits {
-  std::size_t memory_bytes = std::size_t{4} << 30;  ///< linear memory; grow beyond it fails in the guest
-  std::uint32_t table_elements = 1u << 20;
-  /// Longest run of one call; zero: no limit. Past it the call fails with guest_trap.
+  std::size_t memory_bytes = std::size_t{4} << 30;  ///< linear memory; memory.grow beyond it gives the guest -1
+  std::uint32_t table_elements = 1u << 20;          ///< of each table; table.grow beyond it gives the guest -1
+  /// Longest run of one call (of create() too); zero: no limit. Past it the call fails with guest_trap, within a tick
+  /// of the engine, or when a host function that the guest is in returns.
   std::chrono::milliseconds run_time{0};
 };
 
 struct InstanceOptions {
   std::span<const HostFunction> functions;
   void* host = nullptr;  ///< given to every HostFunction; must outlive the Instance
+  /// Called by create() when the linear memory is there, before the guest's first instruction and before its data; the
+  /// Region lives as long as the Instance. Only used during create().
+  std::function<void(Region&)> on_memory;
   WasiOptions wasi;
   InstanceLimits limits;
 };
 
 class Instance {
  public:
-  /// not_found: an import that is neither WASI's nor in `functions`, by name;
-  /// invalid_argument: the module has no memory or one that cannot be shared;
-  /// guest_trap: the start function trapped.
+  /// Gives the program its memory, then runs its start function and, unless it is a
+  /// command, its `_initialize`.
+  /// not_found: imports that are neither WASI's nor in `functions`, by name, or a granted folder;
+  /// invalid_argument: the module has no memory, imports a function under another type;
+  /// out_of_memory: it starts with more memory or table elements than the limits allow, or than the host has;
+  /// guest_trap: its start trapped or ran too long.
   static Result<std::unique_ptr<Instance>> create(std::shared_ptr<const Program> program,
                                                   const InstanceOptions& options);
   ~Instance();
@@ -68,12 +81,16 @@ class Instance {
 
   bool has_export(std::string_view name) const;
   /// Calls an exported function of i32 parameters and at most one i32 result (0 when it has none).
-  /// guest_trap: trap or deadline, with the guest's backtrace in the message; cancelled: interrupted.
+  /// guest_trap: trap, deadline or exit, with the guest's backtrace in the message, a line for each frame;
+  /// cancelled: interrupted; not_found: no such function; invalid_argument: it has another type;
+  /// unavailable: a call is already running.
   Result<std::int32_t> call(std::string_view name, std::span<const std::int32_t> arguments = {});
-  /// Runs `_start`; the value is the exit status that the guest gave.
+  /// Runs `_start`; the value is the exit status that the guest gave. Fails as call() does.
   Result<int> run_command();
-  /// Ends the call that is running, at the guest's next loop or function entry.
+  /// Ends the call that is running, at the guest's next loop or function entry; does nothing when none is.
   void interrupt() noexcept;
+  /// True when the call that is running has been interrupted: long host functions look at it and return early.
+  bool interrupted() const noexcept;
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 // A compiled module, with its content hash.
 //
-// Immutable and shared by its Instances; may be used from any thread.
+// Immutable and shared by its Instances; may be used from any thread. The hash is
+// of the bytes that were given, whatever form they are compiled in.
 #pragma once
 
 #include <filesystem>
@@ -12,10 +13,13 @@
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "wasm/engine.hpp"
+#include "wasm/host_function.hpp"
 
 struct wasmtime_module;
 
 namespace driftwood {
+
+class Linkage;
 
 /// How a program is run.
 enum class ProgramKind {
@@ -27,10 +31,14 @@ enum class ProgramKind {
 class Program {
  public:
   /// Compiles, or takes from the engine's cache. invalid_argument: not a Wasm
-  /// module (text or binary), or one that does not validate, with the reason.
+  /// module (text or binary), or one that does not validate, with the reason;
+  /// unsupported: text, where Wasmtime was built without its parser, or a component.
   static Result<std::shared_ptr<const Program>> compile(Engine& engine, std::span<const std::byte> module);
+  /// Likewise from a file of at most 1 GiB. not_found: it cannot be read.
   static Result<std::shared_ptr<const Program>> load(Engine& engine, const std::filesystem::path& path);
   ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
 
   const Hash& hash() const noexcept;  ///< of the module as it was given
   ProgramKind kind() const noexcept;
@@ -39,6 +47,10 @@ class Program {
   const std::vector<std::string>& imports() const noexcept;
   Engine& engine() const noexcept;
   wasmtime_module* handle() const noexcept;
+
+  /// For Instance: the program with its imports resolved against `functions`, made at the first use of a table and
+  /// kept with the Program. Fails as Instance::create says of imports.
+  Result<const Linkage*> link(std::span<const HostFunction> functions) const;
 
  private:
   struct State;

@@ -1,0 +1,196 @@
+#include "wasm/instance.hpp"
+
+#include <fmt/format.h>
+#include <wasmtime.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "wasm/epoch_ticker.hpp"
+#include "wasm/handles.hpp"
+#include "wasm/linear_memory.hpp"
+#include "wasm/linkage.hpp"
+#include "wasm/store_data.hpp"
+#include "wasm/trap.hpp"
+#include "wasm/wasi.hpp"
+#include "wasm/watch.hpp"
+
+namespace driftwood {
+
+namespace {
+
+/// An exported function of i32 parameters and at most one i32 result.
+struct ExportedFunction {
+  wasmtime_func_t handle;
+  std::size_t parameters = 0;
+  bool has_result = false;
+};
+
+bool all_i32(const wasm_valtype_vec_t& types) {
+  for (std::size_t i = 0; i < types.size; ++i) {
+    if (wasm_valtype_kind(types.data[i]) != WASM_I32) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+struct Instance::State {
+  State(std::shared_ptr<const Program> of, const InstanceOptions& options)
+      : program(std::move(of)),
+        data{.host = options.host},
+        store(wasmtime_store_new(program->engine().handle(), &data, nullptr)),
+        context(wasmtime_store_context(store.get())),
+        watch(program->engine().handle(), store.get(), options.limits.run_time) {
+    data.watch = &watch;
+    wasmtime_store_limiter(store.get(), static_cast<std::int64_t>(options.limits.memory_bytes),
+                           options.limits.table_elements, 1, -1, 1);
+  }
+
+  /// Runs `enter`, which enters the guest, under its deadline. The value is the exit status if the guest gave one.
+  template <typename Enter>
+  Result<std::optional<int>> run(Enter enter);
+  Result<void> instantiate(const Linkage& linkage, const InstanceOptions& options);
+  Result<const ExportedFunction*> find(std::string_view name);
+  Result<std::optional<int>> call(const ExportedFunction& function, std::span<const std::int32_t> arguments,
+                                  std::int32_t& result);
+
+  std::shared_ptr<const Program> program;
+  std::unique_ptr<Region> region;  // before the store, which refers to it until it is gone
+  StoreData data;
+  WasmStoreHandle store;
+  wasmtime_context_t* context;
+  Watch watch;
+  wasmtime_instance_t instance{};
+  std::map<std::string, ExportedFunction, std::less<>> functions;
+};
+
+template <typename Enter>
+Result<std::optional<int>> Instance::State::run(Enter enter) {
+  EpochTicker::Hold ticking;
+  if (watch.limited()) ticking = program->engine().ticker().hold();
+  if (!watch.begin()) return fail(ErrorCode::unavailable, "The instance is already running a call.");
+  wasm_trap_t* raised = nullptr;
+  const WasmErrorHandle error(enter(&raised));
+  const WasmTrapHandle trap(raised);
+  const auto ending = watch.end();
+
+  if (trap) return std::unexpected(trap_error(*trap));
+  if (!error) return std::nullopt;
+  if (ending == Watch::Ending::interrupted) return fail(ErrorCode::cancelled, "The guest was interrupted.");
+  if (ending == Watch::Ending::deadline) {
+    return fail(ErrorCode::guest_trap, fmt::format("The guest ran longer than its limit of {} ms.{}",
+                                                   watch.limit().count(), backtrace(*error)));
+  }
+  int status = 0;
+  if (wasmtime_error_exit_status(error.get(), &status)) return status;
+  const std::string frames = backtrace(*error);
+  if (frames.empty()) {  // refused before its first instruction: the limits, or the host's memory
+    return fail(ErrorCode::out_of_memory, fmt::format("The program cannot be started: {}.", describe(*error)));
+  }
+  return fail(ErrorCode::guest_trap, fmt::format("The guest was ended: {}.{}", describe(*error), frames));
+}
+
+Result<void> Instance::State::instantiate(const Linkage& linkage, const InstanceOptions& options) {
+  MemorySlot slot(nullptr, [&](Region& made) {
+    data.memory = &made;
+    if (options.on_memory) options.on_memory(made);
+  });
+  const auto started = run([&](wasm_trap_t** trap) -> wasmtime_error_t* {
+    return wasmtime_instance_pre_instantiate(linkage.handle(), context, &instance, trap);
+  });
+  region = slot.take();
+  if (slot.error()) return std::unexpected(*slot.error());
+  if (!started) return std::unexpected(started.error());
+  if (*started) {
+    return fail(ErrorCode::guest_trap, fmt::format("The guest's start function exited with status {}.", **started));
+  }
+  if (region == nullptr) return fail(ErrorCode::invalid_argument, "The program has no linear memory of its own.");
+  return {};
+}
+
+Result<const ExportedFunction*> Instance::State::find(std::string_view name) {
+  if (const auto known = functions.find(name); known != functions.end()) return &known->second;
+  wasmtime_extern_t item;
+  if (!wasmtime_instance_export_get(context, &instance, name.data(), name.size(), &item) ||
+      item.kind != WASMTIME_EXTERN_FUNC) {
+    return fail(ErrorCode::not_found, fmt::format("The program exports no function \"{}\".", printable(name)));
+  }
+  const WasmFunctypeHandle type(wasmtime_func_type(context, &item.of.func));
+  const wasm_valtype_vec_t& parameters = *wasm_functype_params(type.get());
+  const wasm_valtype_vec_t& results = *wasm_functype_results(type.get());
+  if (!all_i32(parameters) || !all_i32(results) || results.size > 1) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("The function \"{}\" does not take i32 parameters and give at most one i32 result.",
+                            printable(name)));
+  }
+  const ExportedFunction function{item.of.func, parameters.size, results.size == 1};
+  return &functions.emplace(name, function).first->second;
+}
+
+Result<std::optional<int>> Instance::State::call(const ExportedFunction& function,
+                                                 std::span<const std::int32_t> arguments, std::int32_t& result) {
+  std::vector<wasmtime_val_t> values;
+  values.reserve(arguments.size());
+  for (std::int32_t argument : arguments) values.push_back({.kind = WASMTIME_I32, .of = {.i32 = argument}});
+  wasmtime_val_t returned{.kind = WASMTIME_I32, .of = {.i32 = 0}};
+  auto exited = run([&](wasm_trap_t** trap) {
+    return wasmtime_func_call(context, &function.handle, values.data(), values.size(), &returned,
+                              function.has_result ? 1 : 0, trap);
+  });
+  result = returned.of.i32;
+  return exited;
+}
+
+Result<std::unique_ptr<Instance>> Instance::create(std::shared_ptr<const Program> program,
+                                                   const InstanceOptions& options) {
+  DW_TRY_ASSIGN(const Linkage* linkage, program->link(options.functions));
+  const bool initializes = program->kind() != ProgramKind::command;
+  std::unique_ptr<Instance> made(new Instance(std::make_unique<State>(std::move(program), options)));
+  if (linkage->uses_wasi()) DW_TRY(set_wasi(made->state_->context, options.wasi));
+  DW_TRY(made->state_->instantiate(*linkage, options));
+  if (initializes && made->has_export("_initialize")) DW_TRY(made->call("_initialize"));
+  return made;
+}
+
+Instance::Instance(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Instance::~Instance() = default;
+
+Region& Instance::memory() noexcept { return *state_->region; }
+
+bool Instance::has_export(std::string_view name) const {
+  wasmtime_extern_t item;
+  if (!wasmtime_instance_export_get(state_->context, &state_->instance, name.data(), name.size(), &item)) return false;
+  wasmtime_extern_delete(&item);
+  return true;
+}
+
+Result<std::int32_t> Instance::call(std::string_view name, std::span<const std::int32_t> arguments) {
+  DW_TRY_ASSIGN(const ExportedFunction* function, state_->find(name));
+  if (arguments.size() != function->parameters) {
+    return fail(ErrorCode::invalid_argument, fmt::format("The function \"{}\" was given {} arguments, but takes {}.",
+                                                         printable(name), arguments.size(), function->parameters));
+  }
+  std::int32_t result = 0;
+  DW_TRY_ASSIGN(const auto exited, state_->call(*function, arguments, result));
+  if (exited) {
+    return fail(ErrorCode::guest_trap, fmt::format("The guest exited with status {} instead of returning from \"{}\".",
+                                                   *exited, printable(name)));
+  }
+  return result;
+}
+
+Result<int> Instance::run_command() {
+  DW_TRY_ASSIGN(const ExportedFunction* start, state_->find("_start"));
+  if (start->parameters != 0) return fail(ErrorCode::invalid_argument, "The program's _start takes parameters.");
+  std::int32_t ignored = 0;
+  DW_TRY_ASSIGN(const auto exited, state_->call(*start, {}, ignored));
+  return exited.value_or(0);
+}
+
+void Instance::interrupt() noexcept { state_->watch.interrupt(); }
+bool Instance::interrupted() const noexcept { return state_->watch.interrupted(); }
+
+}  // namespace driftwood
