@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+
 namespace driftwood {
 namespace {
 
@@ -19,7 +21,11 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("driftwood", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    const char* no_color = std::getenv("NO_COLOR");
+    const bool plain = no_color != nullptr && *no_color != '\0';
+    const auto mode = plain ? spdlog::color_mode::never : spdlog::color_mode::automatic;
+    auto made =
+        std::make_shared<spdlog::logger>("driftwood", std::make_shared<spdlog::sinks::stderr_color_sink_mt>(mode));
     made->set_pattern("%n: %^%l%$: %v");
     made->set_level(spdlog::level::warn);
     return made;
