@@ -35,7 +35,7 @@ wasm_config_t* make_config() {
   wasmtime_config_max_wasm_stack_set(config, kGuestStackBytes);
   wasmtime_config_native_unwind_info_set(config, false);  // guests' backtraces do not need it, and it slows each load
 
-  wasmtime_config_cranelift_nan_canonicalization_set(config, true);
+  wasmtime_config_cranelift_nan_canonicalization_set(config, false);
   wasmtime_config_wasm_relaxed_simd_set(config, true);
   wasmtime_config_wasm_relaxed_simd_deterministic_set(config, true);
 

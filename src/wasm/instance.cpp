@@ -21,6 +21,9 @@ namespace driftwood {
 
 namespace {
 
+/// Compilers use one; this keeps a guest's tables within a small multiple of `table_elements`.
+constexpr std::int64_t kMostTables = 8;
+
 /// An exported function of i32 parameters and at most one i32 result.
 struct ExportedFunction {
   wasmtime_func_t handle;
@@ -46,7 +49,7 @@ struct Instance::State {
         watch(program->engine().handle(), store.get(), options.limits.run_time) {
     data.watch = &watch;
     wasmtime_store_limiter(store.get(), static_cast<std::int64_t>(options.limits.memory_bytes),
-                           options.limits.table_elements, 1, -1, 1);
+                           options.limits.table_elements, 1, kMostTables, 1);
   }
 
   /// Runs `enter`, which enters the guest, under its deadline. The value is the exit status if the guest gave one.

@@ -18,7 +18,7 @@ class Watch {
  public:
   enum class Ending : std::uint8_t { none, deadline, interrupted };
 
-  /// Registers with the store, which must not outlive the Watch; `engine` as well.
+  /// Registers with the store, whose guest must not run once the Watch is gone.
   Watch(wasm_engine_t* engine, wasmtime_store_t* store, std::chrono::milliseconds limit);
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
