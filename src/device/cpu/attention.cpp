@@ -68,7 +68,7 @@ void attend_one(const AttentionNode& node, const float* q, float* out, std::uint
   const std::uint32_t n_chunks = (end + kChunk - 1) / kChunk - first_chunk;
   const std::size_t values_size = std::size_t{node.n_head} * node.head_dim;
   const std::size_t partial_size = values_size + std::size_t{2} * node.n_head;
-  const std::span<float> partials = state.work.partials(n_chunks * partial_size);
+  const std::span<float> partials = state.partials.floats(n_chunks * partial_size);
 
   static thread_local std::vector<float> scaled;
   scaled.resize(values_size);
@@ -186,6 +186,10 @@ void run_attention(ggml_tensor* result, int thread, int n_threads, void* data) {
   }
 }
 
+const float* token_of(const ggml_tensor* rows, std::uint32_t token) {
+  return reinterpret_cast<const float*>(static_cast<const std::byte*>(rows->data) + token * rows->nb[2]);
+}
+
 void run_store(ggml_tensor* result, int thread, int n_threads, void* data) {
   const AttentionNode& node = *static_cast<const AttentionNode*>(data);
   const KvState& state = *node.state;
@@ -201,29 +205,25 @@ void run_store(ggml_tensor* result, int thread, int n_threads, void* data) {
   RowCursor cursor(node, state.n_past + begin);
   for (std::uint32_t i = begin; i < end; ++i) {
     std::byte* into = cursor.next();
-    convert(static_cast<const float*>(k->data) + i * row, into, row);
-    convert(static_cast<const float*>(v->data) + i * row, into + node.row_bytes, row);
+    convert(token_of(k, i), into, row);
+    convert(token_of(v, i), into + node.row_bytes, row);
   }
 }
 
 }  // namespace
 
-std::span<float> AttentionWork::partials(std::size_t floats) {
+std::span<float> PartialResults::floats(std::size_t floats) {
   const std::lock_guard lock(mutex_);
-  if (partials_.size() < floats) partials_.resize(floats * 2);
-  return {partials_.data(), floats};
-}
-
-bool AttentionWork::finish(std::uint32_t n_threads) noexcept {
-  if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 != n_threads) return false;
-  next_.store(0, std::memory_order_relaxed);
-  finished_.store(0, std::memory_order_relaxed);
-  return true;
+  if (floats_.size() < floats) floats_.resize(floats * 2);
+  return {floats_.data(), floats};
 }
 
 ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, AttentionNode* node) {
   DW_CHECK(k->type == GGML_TYPE_F32 && v->type == GGML_TYPE_F32);
-  DW_CHECK(ggml_is_contiguous(k) && ggml_is_contiguous(v) && ggml_are_same_shape(k, v));
+  DW_CHECK(ggml_are_same_shape(k, v));
+  for (const ggml_tensor* rows : {k, v}) {
+    DW_CHECK(rows->nb[0] == sizeof(float) && rows->nb[1] == sizeof(float) * static_cast<std::size_t>(rows->ne[0]));
+  }
   std::array<ggml_tensor*, 2> sources = {k, v};
   // Its result is never read: the rows go to where the KvState says.
   return ggml_custom_4d(context, GGML_TYPE_F32, 1, 1, 1, 1, sources.data(), static_cast<int>(sources.size()), run_store,

@@ -9,12 +9,13 @@
 
 #include <ggml.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <span>
 #include <vector>
+
+#include "device/cpu/work_counter.hpp"
 
 namespace driftwood::cpu {
 
@@ -24,21 +25,15 @@ struct KvSpan {
   std::uint32_t n_tokens = 0;
 };
 
-/// What the threads of one operator share while it runs; idle between operators.
-class AttentionWork {
+/// Where the partial results of an operator's threads lie.
+class PartialResults {
  public:
   /// Room for at least `floats`; every thread of an operator asks for the same amount.
-  std::span<float> partials(std::size_t floats);
-  /// Takes the next task number.
-  std::uint32_t take() noexcept { return next_.fetch_add(1, std::memory_order_relaxed); }
-  /// True for the last of `n_threads` threads, which sees all that the others wrote; the counters start anew.
-  bool finish(std::uint32_t n_threads) noexcept;
+  std::span<float> floats(std::size_t floats);
 
  private:
   std::mutex mutex_;
-  std::vector<float> partials_;
-  std::atomic<std::uint32_t> next_{0};
-  std::atomic<std::uint32_t> finished_{0};
+  std::vector<float> floats_;
 };
 
 /// Where a sequence's rows are; refilled before each run of a graph.
@@ -47,7 +42,8 @@ struct KvState {
   std::size_t token_stride = 0;    ///< bytes
   ggml_type type = GGML_TYPE_F16;  ///< GGML_TYPE_F16 or GGML_TYPE_Q8_0
   std::uint32_t n_past = 0;        ///< tokens before the pass
-  AttentionWork work;
+  WorkCounter work;
+  PartialResults partials;
 };
 
 /// One layer's attention; lives as long as the graph that holds it.
@@ -63,8 +59,8 @@ struct AttentionNode {
   float softcap = 0.0F;              ///< 0: none
 };
 
-/// Writes k and v (f32 [head_dim, n_head_kv, n], contiguous) as rows of tokens n_past .. n_past + n - 1.
-/// The result is a tensor to pass to `attention`, which orders the two.
+/// Writes k and v (f32 [head_dim, n_head_kv, n], heads of a token one after another) as rows of tokens n_past .. n_past
+/// + n - 1. The result is a tensor to pass to `attention`, which orders the two.
 ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, AttentionNode* node);
 
 /// Causal attention of q (f32 [head_dim, n_head, n], contiguous, rope applied) over the stored rows:

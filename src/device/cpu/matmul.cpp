@@ -1,0 +1,165 @@
+#include "device/cpu/matmul.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "core/error.hpp"
+#include "device/cpu/matmul_kernels.hpp"
+
+namespace driftwood::cpu {
+namespace {
+
+constexpr std::uint32_t kTokenTile = 48;    // tokens whose activations stay in the first-level cache
+constexpr std::uint32_t kTilesPerTask = 4;  // row tiles of one task
+
+ggml_tensor* row_operator(ggml_context* context, std::span<ggml_tensor*> sources, std::int64_t columns,
+                          ggml_custom_op_t function, void* data) {
+  DW_CHECK(columns % kBlock == 0);
+  const auto bytes = static_cast<std::int64_t>(ActivationRow::bytes(static_cast<std::uint32_t>(columns)));
+  return ggml_custom_4d(context, GGML_TYPE_I8, bytes, sources[0]->ne[1], 1, 1, sources.data(),
+                        static_cast<int>(sources.size()), function, GGML_N_TASKS_MAX, data);
+}
+
+/// Calls `row(source row, result row)` for this thread's share of the rows.
+template <typename Row>
+void for_rows(ggml_tensor* result, int thread, int n_threads, const Row& row) {
+  const ggml_tensor* source = result->src[0];
+  const std::int64_t n = result->ne[1];
+  for (std::int64_t i = n * thread / n_threads; i < n * (thread + 1) / n_threads; ++i) {
+    row(reinterpret_cast<const float*>(static_cast<const char*>(source->data) +
+                                       static_cast<std::size_t>(i) * source->nb[1]),
+        static_cast<std::byte*>(result->data) + static_cast<std::size_t>(i) * result->nb[1]);
+  }
+}
+
+void run_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
+  static_cast<void>(data);
+  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
+  for_rows(result, thread, n_threads, [columns](const float* x, std::byte* into) { quantize_row(x, {into, columns}); });
+}
+
+void run_rms_norm_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
+  static thread_local std::vector<float> normed;
+  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
+  const auto* weight = static_cast<const float*>(result->src[1]->data);
+  const float epsilon = static_cast<const NormNode*>(data)->epsilon;
+  normed.resize(columns);
+  for_rows(result, thread, n_threads, [&](const float* x, std::byte* into) {
+    rms_norm_row(x, weight, epsilon, columns, normed.data());
+    quantize_row(normed.data(), {into, columns});
+  });
+}
+
+void run_silu_gate_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
+  static_cast<void>(data);
+  static thread_local std::vector<float> gated;
+  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0] / 2);
+  gated.resize(columns);
+  for_rows(result, thread, n_threads, [columns](const float* x, std::byte* into) {
+    silu_gate_row(x, x + columns, columns, gated.data());
+    quantize_row(gated.data(), {into, columns});
+  });
+}
+
+/// Which matrix a task's row tiles belong to.
+struct Task {
+  const PackedMatrix* weight;
+  std::uint32_t first_tile;
+  std::uint32_t n_tiles;
+  std::uint32_t first_row;  ///< of the result
+};
+
+std::uint32_t tasks_of(const PackedMatrix& weight) { return (weight.row_tiles() + kTilesPerTask - 1) / kTilesPerTask; }
+
+Task task_at(const MatmulNode& node, std::uint32_t number) {
+  std::uint32_t first_row = 0;
+  for (const PackedMatrix* weight : node.weights) {
+    const std::uint32_t tasks = tasks_of(*weight);
+    if (number < tasks) {
+      const std::uint32_t tile = number * kTilesPerTask;
+      return {weight, tile, std::min(kTilesPerTask, weight->row_tiles() - tile), first_row};
+    }
+    number -= tasks;
+    first_row += weight->rows();
+  }
+  return {};
+}
+
+void run_matmul(ggml_tensor* result, int thread, int n_threads, void* data) {
+  static_cast<void>(thread);
+  auto& node = *static_cast<MatmulNode*>(data);
+  const ggml_tensor* activations = result->src[0];
+  const ggml_tensor* add = result->src[1];
+  const auto n = static_cast<std::uint32_t>(result->ne[1]);
+  std::uint32_t row_tasks = 0;
+  for (const PackedMatrix* weight : node.weights) row_tasks += tasks_of(*weight);
+  const std::uint32_t token_tiles = (n + kTokenTile - 1) / kTokenTile;
+
+  for (std::uint32_t number = node.work.take(); number < row_tasks * token_tiles; number = node.work.take()) {
+    // Neighbouring tasks share the activations, so that they stay in a shared cache.
+    const Task task = task_at(node, number % row_tasks);
+    const std::uint32_t token = number / row_tasks * kTokenTile;
+    for (std::uint32_t tile = task.first_tile; tile < task.first_tile + task.n_tiles; ++tile) {
+      const std::uint32_t row = tile * kTileRows;
+      const std::size_t at = token * result->nb[1] / sizeof(float) + task.first_row + row;
+      multiply_row_tile({
+          .tiles = task.weight->row_tile(tile),
+          .format = task.weight->format(),
+          .columns = task.weight->columns(),
+          .n_rows = std::min(kTileRows, task.weight->rows() - row),
+          .activations = static_cast<const std::byte*>(activations->data) + token * activations->nb[1],
+          .token_bytes = activations->nb[1],
+          .n_tokens = std::min(kTokenTile, n - token),
+          .out = static_cast<float*>(result->data) + at,
+          .out_stride = result->nb[1] / sizeof(float),
+          .add = add == nullptr
+                     ? nullptr
+                     : static_cast<const float*>(add->data) + token * add->nb[1] / sizeof(float) + task.first_row + row,
+          .add_stride = add == nullptr ? 0 : add->nb[1] / sizeof(float),
+      });
+    }
+  }
+  node.work.finish(static_cast<std::uint32_t>(n_threads));
+}
+
+}  // namespace
+
+std::uint32_t MatmulNode::rows() const noexcept {
+  std::uint32_t rows = 0;
+  for (const PackedMatrix* weight : weights) rows += weight->rows();
+  return rows;
+}
+
+ggml_tensor* quantize(ggml_context* context, ggml_tensor* x) {
+  DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
+  std::array<ggml_tensor*, 1> sources = {x};
+  return row_operator(context, sources, x->ne[0], run_quantize, nullptr);
+}
+
+ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, NormNode* node) {
+  DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
+  DW_CHECK(weight->type == GGML_TYPE_F32 && weight->ne[0] == x->ne[0] && ggml_is_contiguous(weight));
+  std::array<ggml_tensor*, 2> sources = {x, weight};
+  return row_operator(context, sources, x->ne[0], run_rms_norm_quantize, node);
+}
+
+ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate_up) {
+  DW_CHECK(gate_up->type == GGML_TYPE_F32 && gate_up->nb[0] == sizeof(float) && gate_up->ne[0] % 2 == 0);
+  std::array<ggml_tensor*, 1> sources = {gate_up};
+  return row_operator(context, sources, gate_up->ne[0] / 2, run_silu_gate_quantize, nullptr);
+}
+
+ggml_tensor* matmul(ggml_context* context, ggml_tensor* activations, MatmulNode* node, ggml_tensor* add) {
+  DW_CHECK(!node->weights.empty());
+  for (const PackedMatrix* weight : node->weights) {
+    DW_CHECK(activations->ne[0] == static_cast<std::int64_t>(ActivationRow::bytes(weight->columns())));
+  }
+  std::array<ggml_tensor*, 2> sources = {activations, add};
+  const int n_sources = add == nullptr ? 1 : 2;
+  DW_CHECK(add == nullptr || (add->ne[0] == node->rows() && add->ne[1] == activations->ne[1]));
+  return ggml_custom_4d(context, GGML_TYPE_F32, node->rows(), activations->ne[1], 1, 1, sources.data(), n_sources,
+                        run_matmul, GGML_N_TASKS_MAX, node);
+}
+
+}  // namespace driftwood::cpu

@@ -1,0 +1,153 @@
+// Products with packed weights against ggml's own, and against themselves in other batches.
+#include "device/cpu/matmul.hpp"
+
+#include <ggml-cpu.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/handle.hpp"
+#include "device/cpu/matmul_kernels.hpp"
+
+namespace driftwood::cpu {
+namespace {
+
+class Products : public ::testing::TestWithParam<ggml_type> {
+ protected:
+  ggml_tensor* random_tensor(ggml_type type, std::int64_t columns, std::int64_t rows, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<std::size_t>(columns * rows));
+    for (float& value : values) value = normal(random);
+    ggml_tensor* tensor = ggml_new_tensor_2d(context_.get(), type, columns, rows);
+    if (type == GGML_TYPE_F32) {
+      std::memcpy(tensor->data, values.data(), ggml_nbytes(tensor));
+    } else {
+      ggml_quantize_chunk(type, values.data(), tensor->data, 0, rows, columns, nullptr);
+    }
+    return tensor;
+  }
+
+  std::vector<float> compute(ggml_tensor* result, int threads = 2) {
+    ggml_cgraph* graph = ggml_new_graph(context_.get());
+    ggml_build_forward_expand(graph, result);
+    EXPECT_EQ(ggml_graph_compute_with_ctx(context_.get(), graph, threads), GGML_STATUS_SUCCESS);
+    const auto* data = static_cast<const float*>(result->data);
+    return {data, data + ggml_nelements(result)};
+  }
+
+  MatmulNode& node(std::initializer_list<const ggml_tensor*> weights) {
+    nodes_.push_back(std::make_unique<MatmulNode>());
+    for (const ggml_tensor* weight : weights) {
+      auto made = PackedMatrix::pack(*weight);
+      EXPECT_TRUE(made.has_value());
+      packed_.push_back(std::make_unique<PackedMatrix>(std::move(*made)));
+      nodes_.back()->weights.push_back(packed_.back().get());
+    }
+    return *nodes_.back();
+  }
+
+  Handle<ggml_context, ggml_free> context_{ggml_init({std::size_t{256} << 20, nullptr, false})};
+  std::vector<std::unique_ptr<PackedMatrix>> packed_;
+  std::vector<std::unique_ptr<MatmulNode>> nodes_;
+};
+
+void expect_near(const std::vector<float>& got, const std::vector<float>& wanted, float tolerance) {
+  ASSERT_EQ(got.size(), wanted.size());
+  float largest = 0.0F;
+  for (const float value : wanted) largest = std::max(largest, std::abs(value));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_LE(std::abs(got[i] - wanted[i]), tolerance * largest) << "element " << i << " of " << got.size();
+  }
+}
+
+TEST_P(Products, AgreeWithGgmlForAnyNumberOfTokensAndRows) {
+  for (const std::int64_t rows : {1, 15, 16, 64, 100}) {
+    for (const std::int64_t n : {1, 2, 5, 6, 13, 50, 97}) {
+      ggml_tensor* weight = random_tensor(GetParam(), 96, rows, 1);
+      ggml_tensor* x = random_tensor(GGML_TYPE_F32, 96, n, 2);
+      const auto wanted = compute(ggml_mul_mat(context_.get(), weight, x));
+      expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({weight}))), wanted, 1e-5F);
+    }
+  }
+}
+
+TEST_P(Products, DoNotDependOnTheBatchNorOnThreads) {
+  ggml_tensor* weight = random_tensor(GetParam(), 576, 200, 3);
+  ggml_tensor* x = random_tensor(GGML_TYPE_F32, 576, 61, 4);
+  MatmulNode& product = node({weight});
+  const auto together = compute(matmul(context_.get(), quantize(context_.get(), x), &product), 3);
+  for (const std::int64_t token : {0, 7, 60}) {
+    ggml_tensor* one = ggml_view_2d(context_.get(), x, 576, 1, x->nb[1], static_cast<std::size_t>(token) * x->nb[1]);
+    const auto alone = compute(matmul(context_.get(), quantize(context_.get(), one), &product), 1);
+    EXPECT_EQ(alone, std::vector<float>(together.begin() + token * 200, together.begin() + (token + 1) * 200));
+  }
+}
+
+TEST_P(Products, OfSeveralMatricesFollowOneAnotherAndAdd) {
+  ggml_tensor* first = random_tensor(GetParam(), 64, 40, 5);
+  ggml_tensor* second = random_tensor(GetParam(), 64, 24, 6);
+  ggml_tensor* x = random_tensor(GGML_TYPE_F32, 64, 9, 7);
+  ggml_tensor* add = random_tensor(GGML_TYPE_F32, 64, 9, 8);
+  const auto a = compute(ggml_mul_mat(context_.get(), first, x));
+  const auto b = compute(ggml_mul_mat(context_.get(), second, x));
+  std::vector<float> wanted;
+  for (std::size_t token = 0; token < 9; ++token) {
+    for (std::size_t row = 0; row < 64; ++row) {
+      const float product = row < 40 ? a[token * 40 + row] : b[token * 24 + row - 40];
+      wanted.push_back(product + static_cast<const float*>(add->data)[token * 64 + row]);
+    }
+  }
+  expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({first, second}), add)), wanted, 1e-5F);
+}
+
+TEST_P(Products, AfterNormAndGateAgreeWithTheSeparateOperators) {
+  ggml_tensor* weight = random_tensor(GetParam(), 96, 33, 9);
+  ggml_tensor* x = random_tensor(GGML_TYPE_F32, 96, 11, 10);
+  ggml_tensor* scale = random_tensor(GGML_TYPE_F32, 96, 1, 11);
+  NormNode norm{1e-5F};
+  ggml_tensor* normed = ggml_mul(context_.get(), ggml_rms_norm(context_.get(), x, norm.epsilon), scale);
+  MatmulNode& product = node({weight});
+  // A value at the border between two quants may fall to either side, hence the tolerance.
+  expect_near(compute(matmul(context_.get(), rms_norm_quantize(context_.get(), x, scale, &norm), &product)),
+              compute(ggml_mul_mat(context_.get(), weight, normed)), 4e-3F);
+
+  ggml_tensor* gate_up = random_tensor(GGML_TYPE_F32, 192, 11, 12);
+  ggml_tensor* gated = ggml_swiglu(context_.get(), gate_up);
+  expect_near(compute(matmul(context_.get(), silu_gate_quantize(context_.get(), gate_up), &product)),
+              compute(ggml_mul_mat(context_.get(), weight, gated)), 4e-3F);
+}
+
+TEST_P(Products, OfExtremeQuantsAreExact) {
+  // The largest magnitudes that a file can hold, where 16-bit sums would overflow.
+  ggml_tensor* weight = random_tensor(GetParam(), 64, 16, 13);
+  auto* bytes = static_cast<unsigned char*>(weight->data);
+  const std::size_t block = ggml_type_size(GetParam());
+  const std::size_t header = GetParam() == GGML_TYPE_Q4_1 ? 4 : 2;
+  for (std::size_t b = 0; b < ggml_nbytes(weight) / block; ++b) {
+    std::memset(bytes + b * block + header, GetParam() == GGML_TYPE_Q8_0 ? 0x81 : 0xff, block - header);
+  }
+  ggml_tensor* x = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 64, 3);
+  for (std::size_t i = 0; i < 3 * 64; ++i) static_cast<float*>(x->data)[i] = i < 64 ? 1.0F : -1.0F;
+  expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({weight}))),
+              compute(ggml_mul_mat(context_.get(), weight, x)), 1e-5F);
+}
+
+TEST(PackedMatrix, RefusesTypesItCannotPack) {
+  const Handle<ggml_context, ggml_free> context(ggml_init({std::size_t{1} << 20, nullptr, false}));
+  const ggml_tensor* weight = ggml_new_tensor_2d(context.get(), GGML_TYPE_Q6_K, 256, 4);
+  const auto packed = PackedMatrix::pack(*weight);
+  ASSERT_FALSE(packed.has_value());
+  EXPECT_EQ(packed.error().code, ErrorCode::unsupported);
+  EXPECT_FALSE(can_pack(GGML_TYPE_Q6_K));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Products, ::testing::Values(GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q8_0),
+                         [](const auto& chosen) { return std::string(ggml_type_name(chosen.param)); });
+
+}  // namespace
+}  // namespace driftwood::cpu
