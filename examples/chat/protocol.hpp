@@ -300,6 +300,7 @@ inline std::string encode(const Message& message) {
 
 /// The bytes of a message whose fields are `fields` (Settings, Answer, ...).
 template <typename Fields>
+  requires(!std::is_convertible_v<const Fields&, std::string_view>)
 std::string encode(std::string_view verb, const Fields& fields, std::string_view body = {}) {
   Message message{std::string(verb), {}, std::string(body)};
   Fields::visit(fields, [&](std::string_view key, const auto& value) {
