@@ -17,7 +17,9 @@ constexpr std::uint32_t kTokens = 24;
 /// Goes on from `trunk` with `way`, leaving the trunk as it is.
 Result<std::string> grow(const Model& model, const Context& trunk, std::string_view way, std::span<float> logits) {
   DW_TRY_ASSIGN(Context branch, trunk.copy());
-  DW_TRY_ASSIGN(Sampler sampler, Sampler::create({.temperature = 0}, model.n_vocab()));
+  SamplerOptions greedy;
+  greedy.temperature = 0;
+  DW_TRY_ASSIGN(Sampler sampler, Sampler::create(greedy, model.n_vocab()));
   DW_TRY_ASSIGN(const auto tokens, model.tokenize(way, 0));
   TextStream stream;
   const GenerationParts parts = {model, branch, sampler, stream, logits};

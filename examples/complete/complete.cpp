@@ -12,7 +12,7 @@ namespace {
 using namespace driftwood::guest;
 
 struct Arguments {
-  std::string model = "default";
+  std::string model = "smollm2";
   std::string text;
   std::uint32_t max_tokens = 64;
   ContextOptions context;
