@@ -27,7 +27,7 @@ project_files() {
     find . -path ./build -prune -o -path './.git' -prune -o -type f -print | sed 's|^\./||'
   fi
 }
-cpp_files() { project_files | grep -E '\.(cpp|hpp|c|h)$' | while read -r file; do [ -e "$file" ] && echo "$file"; done; }
+cpp_files() { project_files | grep -E '\.(cpp|hpp|c|h)$' | while read -r file; do if [ -e "$file" ]; then echo "$file"; fi; done; }
 
 plan_steps 9
 set_up build test bench check
@@ -40,7 +40,9 @@ unformatted() {
   cpp_files | xargs -P "$(job_count)" -I{} \
     sh -c '"$1" --dry-run -Werror --ferror-limit=1 "$2" >/dev/null 2>&1 || echo "$2"' - "$clang_format" {}
 }
-if [ "$fix" = 1 ]; then
+if ! "$clang_format" --version | grep -q 'version 19\.'; then
+  warn "the format is clang-format 19's, and here is $("$clang_format" --version); not checked"
+elif [ "$fix" = 1 ]; then
   cpp_files | xargs "$clang_format" -i
 else
   files=$(unformatted | sort)
@@ -60,7 +62,7 @@ if project_files | grep -vE '^(LICENSE|third_party/)' | xargs grep -nE '\b(T[O]D
 fi
 cpp_files | xargs wc -l | awk '$2 != "total" && $1 > 500 { print "    long: " $2 " has " $1 " lines" }' >&2
 
-step "Driftwood's guests and generated files, preset $preset"
+step "configuring, preset $preset"
 run_logged "configure-$preset" cmake --preset "$preset"
 
 step "every header compiles alone"

@@ -89,7 +89,7 @@ install_brew_packages() { # GROUP...
         llvm lld wasi-libc wasi-runtimes" && { find_cargo >/dev/null || wanted="$wanted rust"; } ;;
       test) wanted="$wanted googletest" ;;
       bench) wanted="$wanted google-benchmark" ;;
-      check) wanted="$wanted clang-format@19 shellcheck" ;;
+      check) wanted="$wanted clang-format shellcheck" ;;
     esac
   done
   for formula in $wanted; do
