@@ -31,18 +31,30 @@ struct ForwardRequest {
   ByteRange context;               ///< of the whole Context in `memory`
   std::span<const Token> tokens;   ///< host's view; each must be in the vocabulary
   Outputs outputs = Outputs::last;
-  ByteRange logits;                ///< where they go in `memory`: f32 rows, or TokenLogit[top_k]
+  ByteRange logits;  ///< where they go in `memory`: f32 rows, or TokenLogit[top_k]
   std::uint32_t top_k = 0;
   const std::atomic<bool>* cancel = nullptr;  ///< looked at between chunks and inside long ones
   std::function<void(std::uint32_t done, std::uint32_t all)> progress;  ///< tokens, after each chunk
 };
 
+/// How attention reads the KV rows; the results agree within rounding.
+enum class AttentionKind : std::uint8_t {
+  automatic,  ///< fused where the device runs host kernels and has one for the model's heads
+  fused,      ///< Driftwood's own kernel
+  stock,      ///< ggml's operator
+};
+
+inline constexpr std::uint32_t kMaxChunk = 65536;  ///< tokens
+
 struct ForwardOptions {
-  std::uint32_t chunk = 512;  ///< most tokens in one pass over the weights
+  std::uint32_t chunk =
+      512;  ///< most tokens in one pass over the weights, 1 to kMaxChunk; rounded up to a multiple of 8
+  AttentionKind attention = AttentionKind::automatic;
 };
 
 class Forward {
  public:
+  /// invalid_argument: a chunk out of range; unsupported: fused attention that the device or the model does not allow.
   static Result<std::unique_ptr<Forward>> create(std::shared_ptr<const Model> model,
                                                  const ForwardOptions& options = {});
   ~Forward();
@@ -51,6 +63,9 @@ class Forward {
   /// invalid_argument: a token outside the vocabulary, a full context (with how much is left),
   /// logits that do not fit; corrupt / incompatible: see check_context; cancelled; device errors.
   Result<void> run(const ForwardRequest& request);
+
+  /// Frees the graphs that were kept; no result depends on them.
+  void drop_caches();
 
   const Model& model() const noexcept;
 

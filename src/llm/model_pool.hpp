@@ -24,8 +24,7 @@ class ModelPool {
   /// Makes `path` known under `name`; nothing is loaded. invalid_argument: the name is taken by another path.
   Result<void> add(std::string name, std::filesystem::path path);
   /// The model under `name`, loaded now if it was not yet. not_found: an unknown name; else Model::open's errors.
-  Result<std::shared_ptr<Forward>> open(std::string_view name,
-                                        const std::function<void(double)>& progress = {});
+  Result<std::shared_ptr<Forward>> open(std::string_view name, const std::function<void(double)>& progress = {});
   Device& device() const noexcept { return *device_; }
 
  private:

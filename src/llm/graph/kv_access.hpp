@@ -1,0 +1,54 @@
+// How a graph writes and reads a Context's KV rows where they lie.
+//
+// Two ways, chosen by what the device can do:
+//   fused  our operators on host threads; the graph is the same for every
+//          number of past tokens
+//   stock  ggml's own operators over strided views of the imported memory; what
+//          GPUs run, and the reference for the other
+// An object belongs to one graph: it makes that graph's tensors while it is
+// built, and points them at a Context before each run. One thread at a time.
+#pragma once
+
+#include <memory>
+
+#include "device/graph.hpp"
+#include "device/import.hpp"
+#include "llm/context.hpp"
+#include "llm/graph/build_context.hpp"
+
+namespace driftwood {
+
+/// The Context that a run works on.
+struct KvBinding {
+  const Import* memory = nullptr;
+  std::size_t context_offset = 0;  ///< of the header in `memory`
+  ContextLayout layout;
+  std::uint32_t n_past = 0;
+};
+
+class KvAccess {
+ public:
+  virtual ~KvAccess() = default;
+
+  /// Makes what all layers share.
+  virtual Result<void> begin(const BuildContext& build, Graph& graph, const KvBinding& binding) = 0;
+  /// Appends the rows of `k` and `v`, f32 [head_dim, n_head_kv, n_tokens], to the graph's nodes.
+  virtual void store(const BuildContext& build, std::uint32_t layer, ggml_tensor* k, ggml_tensor* v) = 0;
+  /// Causal attention of `q`, f32 [head_dim, n_head, n_tokens], over all rows of `layer`, which was
+  /// stored before: f32 [head_dim * n_head, n_tokens].
+  virtual ggml_tensor* attend(const BuildContext& build, std::uint32_t layer, ggml_tensor* q) = 0;
+  /// Points the graph at a Context; before each run.
+  virtual Result<void> prepare(Graph& graph, const KvBinding& binding) = 0;
+};
+
+std::unique_ptr<KvAccess> make_fused_kv_access();
+std::unique_ptr<KvAccess> make_stock_kv_access();
+
+/// The sliding window of a layer in tokens, the token itself included; 0: none.
+inline std::uint32_t layer_window(const Hyperparameters& model, std::uint32_t layer) {
+  return model.is_sliding(layer) ? model.sliding_window : 0;
+}
+
+inline ggml_type kv_ggml_type(KvType type) noexcept { return type == KvType::f16 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0; }
+
+}  // namespace driftwood

@@ -1,0 +1,98 @@
+#include "llm/graph/transformer_graph.hpp"
+
+#include "llm/graph/layer.hpp"
+
+namespace driftwood {
+
+namespace {
+
+// A layer takes fewer tensors than this in every family; the embedding and the head fit the rest.
+constexpr std::size_t kTensorsPerLayer = 64;
+
+ggml_tensor* embed(const BuildContext& build, ggml_tensor* tokens) {
+  ggml_tensor* rows = ggml_get_rows(build.ggml, build.model->weight("token_embd.weight"), tokens);
+  return scaled(build, rows, build.hyperparameters->embedding_scale);
+}
+
+struct Head {
+  ggml_tensor* product;  ///< owns the logits' memory
+  ggml_tensor* logits;   ///< the last node, a view of it
+};
+
+Head language_head(const BuildContext& build, ggml_tensor* rows) {
+  const Hyperparameters& model = *build.hyperparameters;
+  ggml_tensor* weight = build.model->weight(model.tied_output ? "token_embd.weight" : "output.weight");
+  ggml_tensor* x = norm(build, rows, build.model->weight("output_norm.weight"));
+  ggml_tensor* product = ggml_mul_mat(build.ggml, weight, x);
+  ggml_tensor* logits = product;
+  if (model.output_bias) logits = ggml_add_inplace(build.ggml, logits, build.model->weight("output.bias"));
+  if (model.logit_scale != 1.0F) logits = ggml_scale_inplace(build.ggml, logits, model.logit_scale);
+  return {product, soft_capped(build, logits, model.final_softcap)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TransformerGraph>> TransformerGraph::create(const Model& model, const GraphShape& shape,
+                                                                   std::unique_ptr<KvAccess> access,
+                                                                   const KvBinding& kv, std::size_t logits_offset) {
+  std::unique_ptr<TransformerGraph> self(new TransformerGraph(shape, std::move(access)));
+  const std::size_t max_tensors = kTensorsPerLayer * (std::size_t{model.hyperparameters().n_layer} + 1);
+  DW_TRY_ASSIGN(self->graph_, Graph::create(model.device(), max_tensors,
+                                            [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) {
+                                              return self->build(model, graph, context, nodes, kv, logits_offset);
+                                            }));
+  self->position_values_.resize(shape.n_tokens);
+  return self;
+}
+
+Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
+                                     const KvBinding& kv, std::size_t logits_offset) {
+  tokens_ = ggml_new_tensor_1d(context, GGML_TYPE_I32, shape_.n_tokens);
+  positions_ = ggml_new_tensor_1d(context, GGML_TYPE_I32, shape_.n_tokens);
+  ggml_set_input(tokens_);
+  ggml_set_input(positions_);
+  const BuildContext build{context, nodes, &model, &model.hyperparameters(), shape_, positions_};
+  DW_TRY(access_->begin(build, graph, kv));
+
+  const std::uint32_t n_layer = model.hyperparameters().n_layer;
+  ggml_tensor* residual = embed(build, tokens_);
+  for (std::uint32_t layer = 0; layer < n_layer; ++layer) {
+    residual =
+        transformer_layer(build, *access_, layer, residual, layer + 1 == n_layer ? shape_.rows : OutputRows::all);
+  }
+  if (residual == nullptr) return {};
+
+  const Head head = language_head(build, residual);
+  logits_ = head.product;
+  if (shape_.host_logits) {
+    ggml_set_output(logits_);
+  } else {
+    DW_TRY(graph.bind(logits_, *kv.memory, logits_offset));
+  }
+  ggml_build_forward_expand(nodes, head.logits);
+  return {};
+}
+
+Result<void> TransformerGraph::run(std::span<const Token> tokens, const KvBinding& kv, std::size_t logits_offset,
+                                   const std::atomic<bool>* cancel) {
+  DW_CHECK(tokens.size() == shape_.n_tokens);
+  for (std::uint32_t i = 0; i < shape_.n_tokens; ++i) {
+    position_values_[i] = static_cast<std::int32_t>(kv.n_past + i);
+  }
+  ggml_backend_tensor_set(tokens_, tokens.data(), 0, tokens.size_bytes());
+  ggml_backend_tensor_set(positions_, position_values_.data(), 0, position_values_.size() * sizeof(std::int32_t));
+  DW_TRY(access_->prepare(*graph_, kv));
+  if (logits_ != nullptr && !shape_.host_logits) DW_TRY(graph_->bind(logits_, *kv.memory, logits_offset));
+  return graph_->run(cancel);
+}
+
+std::span<const float> TransformerGraph::host_logits() {
+  DW_CHECK(shape_.host_logits && logits_ != nullptr);
+  const auto count = static_cast<std::size_t>(ggml_nelements(logits_));
+  if (ggml_backend_buffer_is_host(logits_->buffer)) return {static_cast<const float*>(logits_->data), count};
+  host_logits_.resize(count);
+  ggml_backend_tensor_get(logits_, host_logits_.data(), 0, count * sizeof(float));
+  return host_logits_;
+}
+
+}  // namespace driftwood
