@@ -6,14 +6,14 @@
 
 #include <algorithm>
 #include <exception>
-#include <functional>
-#include <limits>
-#include <mutex>
+#include <type_traits>
+#include <utility>
 
 #include "core/handle.hpp"
 #include "model/gguf.hpp"
 #include "model/llama_log.hpp"
 #include "model/mapped_file.hpp"
+#include "model/text_guard.hpp"
 #include "model/vocabulary_check.hpp"
 
 namespace driftwood {
@@ -44,6 +44,23 @@ auto guarded(F&& call) -> Result<std::invoke_result_t<F>> {
   } catch (const std::exception& error) {
     return fail(ErrorCode::corrupt, fmt::format("The model's vocabulary does not allow it: {}.", error.what()));
   }
+}
+
+Result<std::vector<Token>> tokenize_with(const llama_vocab* vocab, std::string_view text, bool add_special,
+                                         bool parse_special) {
+  std::vector<Token> tokens(text.size() / 3 + 8);
+  const auto run = [&] {
+    return llama_tokenize(vocab, text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
+                          static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+  };
+  DW_TRY_ASSIGN(std::int32_t count, guarded(run));
+  if (count < 0) {
+    tokens.resize(static_cast<std::size_t>(-std::int64_t{count}));
+    DW_TRY_ASSIGN(count, guarded(run));
+  }
+  if (count < 0) return fail(ErrorCode::internal, "libllama's count of tokens changed between two calls.");
+  tokens.resize(static_cast<std::size_t>(count));
+  return tokens;
 }
 
 }  // namespace
@@ -101,18 +118,23 @@ Result<std::vector<Token>> Tokenizer::tokenize(std::string_view text, bool add_s
     return fail(ErrorCode::invalid_argument,
                 fmt::format("The text ({} bytes) is longer than {} bytes.", text.size(), kMaxTextBytes));
   }
-  std::vector<Token> tokens(text.size() / 3 + 8);
-  const auto run = [&] {
-    return llama_tokenize(state_->vocab, text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
-                          static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+  const auto run = [&](std::string_view safe) {
+    return tokenize_with(state_->vocab, safe, add_special, parse_special);
   };
-  DW_TRY_ASSIGN(std::int32_t count, guarded(run));
-  if (count < 0) {
-    tokens.resize(static_cast<std::size_t>(-std::int64_t{count}));
-    DW_TRY_ASSIGN(count, guarded(run));
+  if (llama_vocab_type(state_->vocab) != LLAMA_VOCAB_TYPE_BPE) return run(text);
+
+  const auto replaced = replace_invalid_utf8(text);
+  if (replaced) text = *replaced;
+  const std::size_t longest = longest_run(text);
+  if (longest <= kShortRun) return run(text);
+  if (longest > kLongestRun) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("The text has {} characters in a row without a change between white space and other "
+                            "characters; at most {} are taken.",
+                            longest, kLongestRun));
   }
-  if (count < 0) return fail(ErrorCode::internal, "libllama's count of tokens changed between two calls.");
-  tokens.resize(static_cast<std::size_t>(count));
+  Result<std::vector<Token>> tokens;
+  DW_TRY(with_deep_stack([&] { tokens = run(text); }));
   return tokens;
 }
 

@@ -42,10 +42,11 @@ class Tokenizer {
 
   /// `add_special` adds BOS and EOS where the model wants them; `parse_special` turns the spelling of special
   /// tokens ("<|im_end|>") into them: leave it off for text that is not to be trusted.
-  /// invalid_argument: text longer than kMaxTextBytes.
+  /// invalid_argument: text longer than kMaxTextBytes, or with 65,536 characters in a row that are all white space
+  /// or all something else.
   Result<std::vector<Token>> tokenize(std::string_view text, bool add_special, bool parse_special) const;
-  /// The bytes may end inside a UTF-8 character. `spell_special` writes special tokens out instead of leaving them
-  /// out. invalid_argument: a token outside the vocabulary.
+  /// The tokens' pieces joined. The bytes may end inside a UTF-8 character. `spell_special` writes special tokens out
+  /// instead of leaving them out. invalid_argument: a token outside the vocabulary.
   Result<std::string> detokenize(std::span<const Token> tokens, bool spell_special) const;
   /// The messages in the model's own format (ChatML where the file has no known template), with the opening of the
   /// assistant's answer if `add_assistant`. invalid_argument: a zero byte in a message.

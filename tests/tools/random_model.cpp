@@ -194,7 +194,7 @@ Result<GgufWriter> random_model(const RandomModelOptions& options) {
   const Hyperparameters hp = sizes_of(options, *find_family(options.architecture));
   GgufWriter writer;
   add_metadata(writer, options, hp);
-  add_synthetic_vocabulary(writer, options.n_vocab);
+  add_synthetic_vocabulary(writer, options.n_tokenizer != 0 ? options.n_tokenizer : options.n_vocab);
   std::uint64_t index = 0;
   for (const WeightSpec& spec : weight_specs(hp)) {
     const bool embedding = spec.name == "output.weight" || spec.name == "token_embd.weight";

@@ -29,7 +29,8 @@ struct RandomModelOptions {
   std::uint32_t n_head_kv = 2;
   std::uint32_t head_dim = 0;  ///< 0: n_embd / n_head
   std::uint32_t n_ff = 128;
-  std::uint32_t n_vocab = 512;  ///< at least 320
+  std::uint32_t n_vocab = 512;    ///< at least 320
+  std::uint32_t n_tokenizer = 0;  ///< tokens of the tokenizer, for files that contradict themselves; 0: n_vocab
   std::uint32_t n_ctx = 512;
   ggml_type type = GGML_TYPE_F32;           ///< of matrices; where a row does not fit its blocks, q8_0 or f16
   std::optional<ggml_type> embedding_type;  ///< of token_embd.weight and output.weight, if another

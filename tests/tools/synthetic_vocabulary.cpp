@@ -33,7 +33,7 @@ std::string spelling(std::uint32_t byte) {
 
 }  // namespace
 
-void add_synthetic_vocabulary(GgufWriter& writer, std::uint32_t n_vocab) {
+void add_synthetic_vocabulary(GgufWriter& writer, std::uint32_t n_vocab, std::string_view pre_tokenizer) {
   std::vector<std::string> tokens;
   std::vector<std::int32_t> types;
   const auto add = [&](std::string token, std::int32_t type) {
@@ -46,18 +46,16 @@ void add_synthetic_vocabulary(GgufWriter& writer, std::uint32_t n_vocab) {
   const std::uint32_t end = add("<|im_end|>", kControl);
   for (std::uint32_t byte = 0; byte < 256; ++byte) add(spelling(byte), kNormal);
 
-  const std::vector<std::string> merges = {"t h", "h e", "i n", "e r", "a n", "Ġ t", "Ġ a", "th e", "Ġt he"};
+  const std::vector<std::string> merges = {"t h", "h e", "i n", "e r", "a n", "Ġ t", "Ġ a", "th e", "Ġ the"};
   for (const std::string& merge : merges) {
     std::string token = merge;
     token.erase(token.find(' '), 1);
-    if (token != "the" && token != "Ġthe") add(token, kNormal);
+    add(std::move(token), kNormal);
   }
-  add("the", kNormal);
-  add("Ġthe", kNormal);
   while (tokens.size() < n_vocab) add(fmt::format("<filler_{}>", tokens.size()), kUnused);
 
   writer.add("tokenizer.ggml.model", "gpt2");
-  writer.add("tokenizer.ggml.pre", "gpt-2");
+  writer.add("tokenizer.ggml.pre", pre_tokenizer);
   writer.add("tokenizer.ggml.tokens", tokens);
   writer.add("tokenizer.ggml.token_type", types);
   writer.add("tokenizer.ggml.merges", merges);

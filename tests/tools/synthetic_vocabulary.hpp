@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "tools/gguf_writer.hpp"
 
@@ -10,6 +11,7 @@ namespace driftwood::testing {
 inline constexpr std::uint32_t kMinVocabulary = 320;
 
 /// Adds the tokenizer's metadata with `n_vocab` tokens: 256 bytes, a few merges, the tokens of ChatML, filler.
-void add_synthetic_vocabulary(GgufWriter& writer, std::uint32_t n_vocab);
+/// `pre_tokenizer` is one of libllama's names for the way that text is cut into words.
+void add_synthetic_vocabulary(GgufWriter& writer, std::uint32_t n_vocab, std::string_view pre_tokenizer = "gpt-2");
 
 }  // namespace driftwood::testing
