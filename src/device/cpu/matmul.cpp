@@ -13,52 +13,52 @@ namespace {
 constexpr std::uint32_t kTokenTile = 48;    // tokens whose activations stay in the first-level cache
 constexpr std::uint32_t kTilesPerTask = 4;  // row tiles of one task
 
-ggml_tensor* row_operator(ggml_context* context, std::span<ggml_tensor*> sources, std::int64_t columns,
-                          ggml_custom_op_t function, void* data) {
-  DW_CHECK(columns % kBlock == 0);
-  const auto bytes = static_cast<std::int64_t>(ActivationRow::bytes(static_cast<std::uint32_t>(columns)));
+/// An operator that makes one row of activations from each row of its sources.
+ggml_tensor* row_operator(ggml_context* context, std::span<ggml_tensor*> sources, ggml_custom_op_t function,
+                          void* data) {
+  DW_CHECK(sources[0]->ne[0] % kBlock == 0);
+  const auto bytes = static_cast<std::int64_t>(ActivationRow::bytes(static_cast<std::uint32_t>(sources[0]->ne[0])));
   return ggml_custom_4d(context, GGML_TYPE_I8, bytes, sources[0]->ne[1], 1, 1, sources.data(),
                         static_cast<int>(sources.size()), function, GGML_N_TASKS_MAX, data);
 }
 
-/// Calls `row(source row, result row)` for this thread's share of the rows.
-template <typename Row>
-void for_rows(ggml_tensor* result, int thread, int n_threads, const Row& row) {
-  const ggml_tensor* source = result->src[0];
+const float* row_of(const ggml_tensor* tensor, std::int64_t row) {
+  return reinterpret_cast<const float*>(static_cast<const std::byte*>(tensor->data) +
+                                        static_cast<std::size_t>(row) * tensor->nb[1]);
+}
+
+/// Calls `make(i, activations)` for this thread's share of the result's rows.
+template <typename Make>
+void for_rows(ggml_tensor* result, int thread, int n_threads, const Make& make) {
+  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
   const std::int64_t n = result->ne[1];
   for (std::int64_t i = n * thread / n_threads; i < n * (thread + 1) / n_threads; ++i) {
-    row(reinterpret_cast<const float*>(static_cast<const char*>(source->data) +
-                                       static_cast<std::size_t>(i) * source->nb[1]),
-        static_cast<std::byte*>(result->data) + static_cast<std::size_t>(i) * result->nb[1]);
+    make(i,
+         ActivationRow{static_cast<std::byte*>(result->data) + static_cast<std::size_t>(i) * result->nb[1], columns});
   }
 }
 
-void run_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
-  static_cast<void>(data);
-  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
-  for_rows(result, thread, n_threads, [columns](const float* x, std::byte* into) { quantize_row(x, {into, columns}); });
+void run_quantize(ggml_tensor* result, int thread, int n_threads, void*) {
+  for_rows(result, thread, n_threads,
+           [&](std::int64_t i, ActivationRow into) { quantize_row(row_of(result->src[0], i), into); });
 }
 
 void run_rms_norm_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
   static thread_local std::vector<float> normed;
-  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
-  const auto* weight = static_cast<const float*>(result->src[1]->data);
   const float epsilon = static_cast<const NormNode*>(data)->epsilon;
-  normed.resize(columns);
-  for_rows(result, thread, n_threads, [&](const float* x, std::byte* into) {
-    rms_norm_row(x, weight, epsilon, columns, normed.data());
-    quantize_row(normed.data(), {into, columns});
+  for_rows(result, thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+    normed.resize(into.columns);
+    rms_norm_row(row_of(result->src[0], i), row_of(result->src[1], 0), epsilon, into.columns, normed.data());
+    quantize_row(normed.data(), into);
   });
 }
 
-void run_silu_gate_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
-  static_cast<void>(data);
+void run_silu_gate_quantize(ggml_tensor* result, int thread, int n_threads, void*) {
   static thread_local std::vector<float> gated;
-  const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0] / 2);
-  gated.resize(columns);
-  for_rows(result, thread, n_threads, [columns](const float* x, std::byte* into) {
-    silu_gate_row(x, x + columns, columns, gated.data());
-    quantize_row(gated.data(), {into, columns});
+  for_rows(result, thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+    gated.resize(into.columns);
+    silu_gate_row(row_of(result->src[0], i), row_of(result->src[1], i), into.columns, gated.data());
+    quantize_row(gated.data(), into);
   });
 }
 
@@ -134,20 +134,21 @@ std::uint32_t MatmulNode::rows() const noexcept {
 ggml_tensor* quantize(ggml_context* context, ggml_tensor* x) {
   DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
   std::array<ggml_tensor*, 1> sources = {x};
-  return row_operator(context, sources, x->ne[0], run_quantize, nullptr);
+  return row_operator(context, sources, run_quantize, nullptr);
 }
 
 ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, NormNode* node) {
   DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
   DW_CHECK(weight->type == GGML_TYPE_F32 && weight->ne[0] == x->ne[0] && ggml_is_contiguous(weight));
   std::array<ggml_tensor*, 2> sources = {x, weight};
-  return row_operator(context, sources, x->ne[0], run_rms_norm_quantize, node);
+  return row_operator(context, sources, run_rms_norm_quantize, node);
 }
 
-ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate_up) {
-  DW_CHECK(gate_up->type == GGML_TYPE_F32 && gate_up->nb[0] == sizeof(float) && gate_up->ne[0] % 2 == 0);
-  std::array<ggml_tensor*, 1> sources = {gate_up};
-  return row_operator(context, sources, gate_up->ne[0] / 2, run_silu_gate_quantize, nullptr);
+ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up) {
+  DW_CHECK(gate->type == GGML_TYPE_F32 && gate->nb[0] == sizeof(float));
+  DW_CHECK(up->type == GGML_TYPE_F32 && up->nb[0] == sizeof(float) && ggml_are_same_shape(gate, up));
+  std::array<ggml_tensor*, 2> sources = {gate, up};
+  return row_operator(context, sources, run_silu_gate_quantize, nullptr);
 }
 
 ggml_tensor* matmul(ggml_context* context, ggml_tensor* activations, MatmulNode* node, ggml_tensor* add) {

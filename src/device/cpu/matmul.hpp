@@ -25,8 +25,8 @@ struct NormNode {
 /// quantize(rms_norm(x) * weight) in one pass; x f32 [columns, n], weight f32 [columns].
 ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, NormNode* node);
 
-/// quantize(silu(gate) * up) in one pass; gate_up f32 [2 * columns, n]: gate's rows, then up's.
-ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate_up);
+/// quantize(silu(gate) * up) in one pass; gate and up f32 [columns, n].
+ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up);
 
 /// A product with one or several matrices of equal columns, their results one after another.
 /// Lives as long as the graph; the matrices are borrowed.

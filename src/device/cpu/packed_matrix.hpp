@@ -16,7 +16,6 @@
 #include <span>
 
 #include "core/error.hpp"
-#include "core/handle.hpp"
 
 namespace driftwood::cpu {
 
@@ -36,30 +35,33 @@ struct TileFormat {
 /// True for the types that pack(): q4_0, q4_1, q8_0.
 bool can_pack(ggml_type type) noexcept;
 
-/// Immutable once packed; may be read from any thread.
+/// A view of packed bytes, which must outlive it. Immutable; may be read from any thread.
 class PackedMatrix {
  public:
-  /// Packs `weight` (2-D, host memory, columns a multiple of 32). unsupported: another type or shape;
-  /// out_of_memory.
-  static Result<PackedMatrix> pack(const ggml_tensor& weight);
+  /// Bytes that pack() needs. unsupported: a type or shape that cannot be packed, by name.
+  static Result<std::size_t> packed_bytes(const ggml_tensor& weight);
+  /// Packs `weight` (2-D, in host memory, columns a multiple of 32) into `into`, which holds
+  /// packed_bytes() and is 64-byte aligned. unsupported as above.
+  static Result<PackedMatrix> pack(const ggml_tensor& weight, std::span<std::byte> into);
 
   std::uint32_t rows() const noexcept { return rows_; }
   std::uint32_t columns() const noexcept { return columns_; }
   std::uint32_t row_tiles() const noexcept { return (rows_ + kTileRows - 1) / kTileRows; }
   const TileFormat& format() const noexcept { return format_; }
   std::size_t bytes() const noexcept { return row_tiles() * row_tile_bytes(); }
-  /// The tiles of rows 16 * tile and on; 64-byte aligned when the format's tile size is.
-  const std::byte* row_tile(std::uint32_t tile) const noexcept { return data_.get() + tile * row_tile_bytes(); }
+  /// The tiles of rows 16 * tile and on.
+  const std::byte* row_tile(std::uint32_t tile) const noexcept { return data_ + tile * row_tile_bytes(); }
 
  private:
-  static void free_bytes(std::byte* bytes) noexcept;
-  PackedMatrix(std::uint32_t rows, std::uint32_t columns, TileFormat format);
+  PackedMatrix(std::uint32_t rows, std::uint32_t columns, TileFormat format)
+      : rows_(rows), columns_(columns), format_(format) {}
+  static Result<PackedMatrix> describe(const ggml_tensor& weight);
   std::size_t row_tile_bytes() const noexcept { return columns_ / kBlock * format_.tile_bytes(); }
 
   std::uint32_t rows_;
   std::uint32_t columns_;
   TileFormat format_;
-  Handle<std::byte, &PackedMatrix::free_bytes> data_;
+  const std::byte* data_ = nullptr;
 };
 
 }  // namespace driftwood::cpu
