@@ -63,7 +63,9 @@ int main(int argc, char** argv) {
   app.add_option("--ff", options.n_ff, "Width of the feed-forward")->capture_default_str();
   app.add_option("--vocab", options.n_vocab)->capture_default_str();
   app.add_option("--ctx", options.n_ctx, "Trained context")->capture_default_str();
-  app.add_option("--type", options.type, "Type of the matrices")->transform(CLI::CheckedTransformer(kTypes));
+  app.add_option_function<std::string>(
+         "--type", [&](const std::string& name) { options.type = kTypes.at(name); }, "Type of the matrices")
+      ->check(CLI::IsMember(kTypes));
   app.add_option_function<std::string>(
          "--embedding-type", [&](const std::string& name) { options.embedding_type = kTypes.at(name); },
          "Type of the embeddings and the head, if another")

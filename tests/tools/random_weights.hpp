@@ -1,4 +1,4 @@
-// Random tensor data, the same on every machine for the same seed.
+// Random tensor data, the same for the same seed whatever the number of threads.
 #pragma once
 
 #include <ggml.h>
