@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 
 namespace driftwood {
@@ -58,7 +57,7 @@ void Graph::collect_external() {
     if (t->view_src != nullptr && t->view_src->buffer != nullptr) views_.push_back(t);
   }
   std::ranges::sort(external_);
-  std::ranges::stable_sort(views_, {}, &ggml_tensor::view_src);
+  std::ranges::sort(views_, {}, &ggml_tensor::view_src);
 }
 
 Result<void> Graph::allocate() {

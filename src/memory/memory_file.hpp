@@ -32,8 +32,7 @@ class MemoryFile {
   Result<void> resize(std::size_t size);
 
  private:
-  MemoryFile(int fd, std::size_t size, std::size_t capacity)
-      : fd_(fd), size_(size), capacity_(capacity) {}
+  MemoryFile(int fd, std::size_t size, std::size_t capacity) : fd_(fd), size_(size), capacity_(capacity) {}
   int fd_ = -1;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;

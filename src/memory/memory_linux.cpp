@@ -16,8 +16,10 @@ namespace driftwood::system_memory {
 Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t file_offset) {
   void* mapped = mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
                       static_cast<off_t>(file_offset));
-  if (mapped == MAP_FAILED)
-    return refused(fmt::format("map {} bytes of an image copy-on-write", size), errno);
+  if (mapped == MAP_FAILED) {
+    const int reason = errno;
+    return refused(reason, fmt::format("map {} bytes of an image copy-on-write", size));
+  }
   return {};
 }
 
@@ -26,7 +28,7 @@ Result<int> create_file(std::size_t size, std::size_t /*capacity: a memfd may gr
   // flag.
   int fd = memfd_create("driftwood", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   if (fd < 0 && errno == EINVAL) fd = memfd_create("driftwood", MFD_CLOEXEC);
-  if (fd < 0) return refused("create a memory file", errno);
+  if (fd < 0) return refused(errno, "create a memory file");
   if (auto resized = resize_file(fd, size); !resized) {
     close(fd);
     return std::unexpected(std::move(resized).error());
@@ -36,7 +38,8 @@ Result<int> create_file(std::size_t size, std::size_t /*capacity: a memfd may gr
 
 Result<void> resize_file(int fd, std::size_t size) {
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) {
-    return refused(fmt::format("resize a memory file to {} bytes", size), errno);
+    const int reason = errno;
+    return refused(reason, fmt::format("resize a memory file to {} bytes", size));
   }
   return {};
 }

@@ -19,25 +19,25 @@
 namespace driftwood::system_memory {
 
 Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t file_offset) {
-  void* shared =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(file_offset));
-  if (shared == MAP_FAILED) return refused(fmt::format("map {} bytes of an image", size), errno);
+  void* shared = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(file_offset));
+  if (shared == MAP_FAILED) {
+    const int reason = errno;
+    return refused(reason, fmt::format("map {} bytes of an image", size));
+  }
   auto target = reinterpret_cast<mach_vm_address_t>(at);
   vm_prot_t current = VM_PROT_NONE;
   vm_prot_t maximum = VM_PROT_NONE;
   const kern_return_t status =
-      mach_vm_remap(mach_task_self(), &target, size, 0, VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE,
-                    mach_task_self(), reinterpret_cast<mach_vm_address_t>(shared), /*copy=*/TRUE,
-                    &current, &maximum, VM_INHERIT_COPY);
+      mach_vm_remap(mach_task_self(), &target, size, 0, VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE, mach_task_self(),
+                    reinterpret_cast<mach_vm_address_t>(shared), /*copy=*/TRUE, &current, &maximum, VM_INHERIT_COPY);
   munmap(shared, size);
   if (status != KERN_SUCCESS) {
-    return refused(fmt::format("map {} bytes of an image copy-on-write", size), ENOMEM);
+    return refused(ENOMEM, fmt::format("map {} bytes of an image copy-on-write", size));
   }
   return {};
 }
 
-Result<int> create_file(std::size_t /*size: what lies beyond is not mapped*/,
-                        std::size_t capacity) {
+Result<int> create_file(std::size_t /*size: what lies beyond is not mapped*/, std::size_t capacity) {
   std::random_device random;
   int fd = -1;
   do {
@@ -45,13 +45,13 @@ Result<int> create_file(std::size_t /*size: what lies beyond is not mapped*/,
     fd = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
     if (fd >= 0) shm_unlink(name.c_str());
   } while (fd < 0 && errno == EEXIST);
-  if (fd < 0) return refused("create a memory file", errno);
+  if (fd < 0) return refused(errno, "create a memory file");
   // An object without a size cannot be mapped at all.
   const std::size_t bytes = std::max(capacity, page_size());
   if (ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
-    const int error_number = errno;
+    const int reason = errno;
     close(fd);
-    return refused(fmt::format("size a memory file to {} bytes", bytes), error_number);
+    return refused(reason, fmt::format("size a memory file to {} bytes", bytes));
   }
   return fd;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "memory/system_memory.hpp"
 
 namespace driftwood {
@@ -9,9 +11,8 @@ namespace {
 
 Result<void> check_page_multiple(std::string_view what, std::size_t bytes) {
   if (is_aligned(bytes, page_size())) return {};
-  return fail(
-      ErrorCode::invalid_argument,
-      fmt::format("{} ({}) is not a multiple of the page size ({}).", what, bytes, page_size()));
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("{} ({}) is not a multiple of the page size ({}).", what, bytes, page_size()));
 }
 
 Result<void> check_options(const RegionOptions& options) {
@@ -24,15 +25,12 @@ Result<void> check_options(const RegionOptions& options) {
   DW_TRY(check_page_multiple("Region guard", options.guard));
   if (options.commit > options.reserve) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("Region size ({}) is more than its reservation ({}).", options.commit,
-                            options.reserve));
+                fmt::format("Region size ({}) is more than its reservation ({}).", options.commit, options.reserve));
   }
   if (!checked_add(options.reserve, options.guard)) {
-    return fail(
-        ErrorCode::out_of_memory,
-        fmt::format(
-            "Region reservation ({}) and guard ({}) together are more than the address space.",
-            options.reserve, options.guard));
+    return fail(ErrorCode::out_of_memory,
+                fmt::format("Region reservation ({}) and guard ({}) together are more than the address space.",
+                            options.reserve, options.guard));
   }
   return {};
 }
@@ -61,23 +59,20 @@ Result<std::unique_ptr<Region>> Region::create(const RegionOptions& options) {
   return region;
 }
 
-Result<std::unique_ptr<Region>> Region::create_copy_on_write(
-    std::shared_ptr<const MemoryFile> image, const RegionOptions& options) {
+Result<std::unique_ptr<Region>> Region::create_copy_on_write(std::shared_ptr<const MemoryFile> image,
+                                                             const RegionOptions& options) {
   DW_CHECK(image != nullptr);
   const std::size_t image_size = image->size();
   DW_TRY(check_page_multiple("Image size", image_size));
   if (options.commit < image_size) {
-    return fail(
-        ErrorCode::invalid_argument,
-        fmt::format("Region size ({}) is less than its image's ({}).", options.commit, image_size));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Region size ({}) is less than its image's ({}).", options.commit, image_size));
   }
   DW_TRY_ASSIGN(auto region, reserve(options, Backing::copy_on_write));
   const std::lock_guard lock(region->mutex_);
   if (image_size != 0) {
-    DW_TRY(region->append({.range = {0, image_size},
-                           .backing = Backing::copy_on_write,
-                           .file = std::move(image),
-                           .file_offset = 0}));
+    DW_TRY(region->append(
+        {.range = {0, image_size}, .backing = Backing::copy_on_write, .file = std::move(image), .file_offset = 0}));
   }
   DW_TRY(region->extend(options.commit));
   return region;
@@ -85,11 +80,9 @@ Result<std::unique_ptr<Region>> Region::create_copy_on_write(
 
 Result<void> Region::append(Segment segment) {
   const auto [offset, size] = segment.range;
-  const auto map = segment.backing == Backing::memory_file ? system_memory::map_shared
-                                                           : system_memory::map_private;
+  const auto map = segment.backing == Backing::memory_file ? system_memory::map_shared : system_memory::map_private;
   DW_TRY(map(base_ + offset, size, segment.file->fd(), segment.file_offset));
-  if (!segments_.empty() && segment.backing == Backing::memory_file &&
-      segments_.back().file == segment.file) {
+  if (!segments_.empty() && segment.backing == Backing::memory_file && segments_.back().file == segment.file) {
     segments_.back().range.size += size;
   } else {
     segments_.push_back(std::move(segment));
@@ -117,13 +110,11 @@ Result<void> Region::grow(std::size_t new_size) {
   const std::lock_guard lock(mutex_);
   if (new_size < size()) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("Region size ({}) is less than it is now ({}): a Region only grows.",
-                            new_size, size()));
+                fmt::format("Region size ({}) is less than it is now ({}): a Region only grows.", new_size, size()));
   }
   if (new_size > options_.reserve) {
     return fail(ErrorCode::out_of_memory,
-                fmt::format("Region size ({}) is more than its reservation ({}).", new_size,
-                            options_.reserve));
+                fmt::format("Region size ({}) is more than its reservation ({}).", new_size, options_.reserve));
   }
   return extend(new_size);
 }
@@ -131,10 +122,9 @@ Result<void> Region::grow(std::size_t new_size) {
 Result<Pin> Region::pin(ByteRange range) {
   const std::lock_guard lock(mutex_);
   if (range.size == 0 || !range.within(size())) {
-    return fail(
-        ErrorCode::invalid_argument,
-        fmt::format("Range ({} bytes at offset {}) is empty or not within the Region's bytes ({}).",
-                    range.size, range.offset, size()));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Range ({} bytes at offset {}) is empty or not within the Region's bytes ({}).", range.size,
+                            range.offset, size()));
   }
   pins_.emplace(range.offset, range.size);
   return Pin(*this, range);
@@ -152,12 +142,9 @@ std::size_t Region::pins(ByteRange range) const {
 void Region::unpin(ByteRange range) noexcept {
   const std::lock_guard lock(mutex_);
   const auto [first, last] = pins_.equal_range(range.offset);
-  for (auto pin = first; pin != last; ++pin) {
-    if (pin->second != range.size) continue;
-    pins_.erase(pin);
-    return;
-  }
-  DW_CHECK(!"a Pin of this Region is in its list");
+  const auto pin = std::find_if(first, last, [&](const auto& entry) { return entry.second == range.size; });
+  DW_CHECK(pin != last);
+  pins_.erase(pin);
 }
 
 std::shared_ptr<const MemoryFile> Region::file() const {

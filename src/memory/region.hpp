@@ -36,9 +36,8 @@ enum class Backing {
 
 struct RegionOptions {
   std::size_t reserve = 0;  ///< bytes of address space, a multiple of the page size, not 0
-  std::size_t commit = 0;  ///< bytes usable at once, a multiple of the page size, at most `reserve`
-  std::size_t guard =
-      0;  ///< bytes after the reservation that always fault, a multiple of the page size
+  std::size_t commit = 0;   ///< bytes usable at once, a multiple of the page size, at most `reserve`
+  std::size_t guard = 0;    ///< bytes after the reservation that always fault, a multiple of the page size
 };
 
 class Region;
@@ -73,8 +72,8 @@ class Region {
   /// A Region whose first bytes are those of `image`, mapped copy-on-write and
   /// lazily: nothing is read or copied here. `options.commit` must be at least
   /// the image's size; what lies beyond it reads as zero.
-  static Result<std::unique_ptr<Region>> create_copy_on_write(
-      std::shared_ptr<const MemoryFile> image, const RegionOptions& options);
+  static Result<std::unique_ptr<Region>> create_copy_on_write(std::shared_ptr<const MemoryFile> image,
+                                                              const RegionOptions& options);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;

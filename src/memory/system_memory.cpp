@@ -18,25 +18,28 @@ std::size_t page_size() noexcept {
 
 namespace system_memory {
 
-std::unexpected<Error> refused(std::string_view what, int error_number) {
-  return fail(ErrorCode::out_of_memory, fmt::format("The system refused to {} ({}).", what,
-                                                    std::generic_category().message(error_number)));
+std::unexpected<Error> refused(int error_number, std::string_view what) {
+  return fail(ErrorCode::out_of_memory,
+              fmt::format("The system refused to {} ({}).", what, std::generic_category().message(error_number)));
 }
 
 Result<std::byte*> reserve(std::size_t size) {
   void* base = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED)
-    return refused(fmt::format("reserve {} bytes of address space", size), errno);
+  if (base == MAP_FAILED) {
+    const int reason = errno;
+    return refused(reason, fmt::format("reserve {} bytes of address space", size));
+  }
   return static_cast<std::byte*>(base);
 }
 
 void release(std::byte* base, std::size_t size) noexcept { DW_CHECK(munmap(base, size) == 0); }
 
 Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t file_offset) {
-  void* mapped = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-                      static_cast<off_t>(file_offset));
-  if (mapped == MAP_FAILED)
-    return refused(fmt::format("map {} bytes of a memory file", size), errno);
+  void* mapped = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(file_offset));
+  if (mapped == MAP_FAILED) {
+    const int reason = errno;
+    return refused(reason, fmt::format("map {} bytes of a memory file", size));
+  }
   return {};
 }
 

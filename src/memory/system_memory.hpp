@@ -7,7 +7,7 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <string_view>
 
 #include "core/error.hpp"
 
@@ -19,8 +19,8 @@ Result<std::byte*> reserve(std::size_t size);
 void release(std::byte* base, std::size_t size) noexcept;
 /// Maps a file's bytes over reserved ones, readable and writable: writes go to the file.
 Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t file_offset);
-/// out_of_memory: "The system refused to `what` (`errno` as text)."
-std::unexpected<Error> refused(std::string_view what, int error_number);
+/// out_of_memory: "The system refused to `what` (`error_number` as text)." Take errno before `what` is formatted.
+std::unexpected<Error> refused(int error_number, std::string_view what);
 
 /// Like map_shared, but writes stay in this mapping (copy-on-write), and pages are read in when
 /// they are touched.

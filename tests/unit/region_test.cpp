@@ -17,8 +17,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-std::unique_ptr<Region> make_region(std::size_t reserve_pages, std::size_t commit_pages,
-                                    std::size_t guard_pages = 1) {
+std::unique_ptr<Region> make_region(std::size_t reserve_pages, std::size_t commit_pages, std::size_t guard_pages = 1) {
   auto region = Region::create({.reserve = reserve_pages * page_size(),
                                 .commit = commit_pages * page_size(),
                                 .guard = guard_pages * page_size()});
@@ -41,9 +40,7 @@ std::shared_ptr<const MemoryFile> make_image(std::size_t pages) {
 
 bool is_image_byte(std::size_t i, std::byte value) { return value == std::byte(i * 7 + 1); }
 
-std::string failure(const Result<void>& result) {
-  return result ? "no failure" : result.error().message;
-}
+std::string failure(const Result<void>& result) { return result ? "no failure" : result.error().message; }
 
 TEST(Region, IsZeroAtFirstAndHoldsWhatIsWritten) {
   const auto region = make_region(4, 2);
@@ -104,8 +101,7 @@ TEST(Region, SizesThatAreWrongSayHow) {
             "Region size (1) is not a multiple of the page size " + page_text + ".");
   EXPECT_EQ(message({.reserve = page, .guard = 7}),
             "Region guard (7) is not a multiple of the page size " + page_text + ".");
-  EXPECT_THAT(message({.reserve = page, .commit = 2 * page}),
-              HasSubstr("is more than its reservation " + page_text));
+  EXPECT_THAT(message({.reserve = page, .commit = 2 * page}), HasSubstr("is more than its reservation " + page_text));
 }
 
 TEST(Region, GrowthThatIsWrongSaysHowAndChangesNothing) {
@@ -119,16 +115,14 @@ TEST(Region, GrowthThatIsWrongSaysHowAndChangesNothing) {
   EXPECT_EQ(shrinking.error().code, ErrorCode::invalid_argument);
   EXPECT_THAT(failure(shrinking), HasSubstr("a Region only grows"));
   EXPECT_EQ(beyond.error().code, ErrorCode::out_of_memory);
-  EXPECT_THAT(failure(beyond),
-              HasSubstr("is more than its reservation (" + std::to_string(4 * page_size()) + ")"));
+  EXPECT_THAT(failure(beyond), HasSubstr("is more than its reservation (" + std::to_string(4 * page_size()) + ")"));
   EXPECT_EQ(region->size(), 2 * page_size());
 }
 
 TEST(Region, ReservationThatDoesNotFitIsOutOfMemory) {
   const std::size_t huge = SIZE_MAX - page_size() + 1;
-  for (const RegionOptions& options :
-       {RegionOptions{.reserve = huge}, RegionOptions{.reserve = huge, .guard = huge},
-        RegionOptions{.reserve = std::size_t{1} << 60}}) {
+  for (const RegionOptions& options : {RegionOptions{.reserve = huge}, RegionOptions{.reserve = huge, .guard = huge},
+                                       RegionOptions{.reserve = std::size_t{1} << 60}}) {
     const auto region = Region::create(options);
     ASSERT_FALSE(region);
     EXPECT_EQ(region.error().code, ErrorCode::out_of_memory) << region.error().message;
@@ -194,8 +188,8 @@ TEST(Region, AgreesWithAPlainVectorUnderRandomUse) {
           }
           case 5: {
             const ByteRange range{offset, size};
-            const auto expected = std::ranges::count_if(
-                pins, [&](const Pin& pin) { return pin.range().overlaps(range); });
+            const auto expected =
+                std::ranges::count_if(pins, [&](const Pin& pin) { return pin.range().overlaps(range); });
             ASSERT_EQ(region->pins(range), static_cast<std::size_t>(expected));
             break;
           }
@@ -209,8 +203,7 @@ TEST(Region, AgreesWithAPlainVectorUnderRandomUse) {
 
 TEST(CopyOnWriteRegion, StartsAsItsImageAndReadsZeroBeyond) {
   const auto image = make_image(3);
-  const auto region =
-      Region::create_copy_on_write(image, {.reserve = 8 * page_size(), .commit = 4 * page_size()});
+  const auto region = Region::create_copy_on_write(image, {.reserve = 8 * page_size(), .commit = 4 * page_size()});
   ASSERT_TRUE(region);
   EXPECT_EQ((*region)->backing(), Backing::copy_on_write);
   ASSERT_TRUE((*region)->grow(6 * page_size()));
@@ -236,14 +229,12 @@ TEST(CopyOnWriteRegion, ChildrenSeeNeitherEachOthersWritesNorChangeTheImage) {
   EXPECT_EQ((*first)->data()[page_size()], std::byte{0xaa});
   const auto third = Region::create_copy_on_write(image, options);
   ASSERT_TRUE(third);
-  for (std::size_t i = 0; i < image->size(); ++i)
-    ASSERT_TRUE(is_image_byte(i, (*third)->data()[i])) << i;
+  for (std::size_t i = 0; i < image->size(); ++i) ASSERT_TRUE(is_image_byte(i, (*third)->data()[i])) << i;
 }
 
 TEST(CopyOnWriteRegion, HasAFileOfItsOwnOnlyBeyondItsImage) {
   const auto image = make_image(1);
-  const auto region =
-      Region::create_copy_on_write(image, {.reserve = 4 * page_size(), .commit = page_size()});
+  const auto region = Region::create_copy_on_write(image, {.reserve = 4 * page_size(), .commit = page_size()});
   ASSERT_TRUE(region);
   EXPECT_EQ((*region)->file(), nullptr);
   ASSERT_TRUE((*region)->grow(2 * page_size()));
@@ -253,30 +244,25 @@ TEST(CopyOnWriteRegion, HasAFileOfItsOwnOnlyBeyondItsImage) {
 
 TEST(CopyOnWriteRegion, OutlivesTheCallersHoldOfItsImage) {
   auto image = make_image(1);
-  const auto region = Region::create_copy_on_write(std::move(image),
-                                                   {.reserve = page_size(), .commit = page_size()});
+  const auto region = Region::create_copy_on_write(std::move(image), {.reserve = page_size(), .commit = page_size()});
   ASSERT_TRUE(region);
   EXPECT_TRUE(is_image_byte(100, (*region)->data()[100]));
 }
 
 TEST(CopyOnWriteRegion, SmallerThanItsImageIsRefused) {
-  const auto region = Region::create_copy_on_write(
-      make_image(2), {.reserve = 4 * page_size(), .commit = page_size()});
+  const auto region = Region::create_copy_on_write(make_image(2), {.reserve = 4 * page_size(), .commit = page_size()});
   ASSERT_FALSE(region);
   EXPECT_EQ(region.error().code, ErrorCode::invalid_argument);
-  EXPECT_THAT(region.error().message,
-              HasSubstr("is less than its image's (" + std::to_string(2 * page_size()) + ")"));
+  EXPECT_THAT(region.error().message, HasSubstr("is less than its image's (" + std::to_string(2 * page_size()) + ")"));
 }
 
 TEST(CopyOnWriteRegion, ImageThatEndsInsideAPageIsRefused) {
   const auto image = MemoryFile::create(page_size() + 1);
   ASSERT_TRUE(image);
-  const auto region =
-      Region::create_copy_on_write(*image, {.reserve = 4 * page_size(), .commit = 2 * page_size()});
+  const auto region = Region::create_copy_on_write(*image, {.reserve = 4 * page_size(), .commit = 2 * page_size()});
   ASSERT_FALSE(region);
   EXPECT_EQ(region.error().code, ErrorCode::invalid_argument);
-  EXPECT_THAT(region.error().message,
-              HasSubstr("Image size (" + std::to_string(page_size() + 1) + ")"));
+  EXPECT_THAT(region.error().message, HasSubstr("Image size (" + std::to_string(page_size() + 1) + ")"));
 }
 
 TEST(Pin, HoldsItsRangeUntilItDies) {
@@ -313,17 +299,14 @@ TEST(Pin, MovesWithoutReleasing) {
 
 TEST(Pin, NeedsCommittedBytes) {
   const auto region = make_region(4, 2);
-  for (const ByteRange& range :
-       {ByteRange{0, 0}, ByteRange{0, 2 * page_size() + 1}, ByteRange{2 * page_size(), 1},
-        ByteRange{SIZE_MAX, 2}, ByteRange{1, SIZE_MAX}}) {
+  for (const ByteRange& range : {ByteRange{0, 0}, ByteRange{0, 2 * page_size() + 1}, ByteRange{2 * page_size(), 1},
+                                 ByteRange{SIZE_MAX, 2}, ByteRange{1, SIZE_MAX}}) {
     const auto pin = region->pin(range);
     ASSERT_FALSE(pin);
     EXPECT_EQ(pin.error().code, ErrorCode::invalid_argument);
-    EXPECT_THAT(
-        pin.error().message,
-        AllOf(HasSubstr(std::to_string(range.size) + " bytes at offset " +
-                        std::to_string(range.offset)),
-              HasSubstr("within the Region's bytes (" + std::to_string(2 * page_size()) + ")")));
+    EXPECT_THAT(pin.error().message,
+                AllOf(HasSubstr(std::to_string(range.size) + " bytes at offset " + std::to_string(range.offset)),
+                      HasSubstr("within the Region's bytes (" + std::to_string(2 * page_size()) + ")")));
   }
   EXPECT_EQ(region->pins({0, 2 * page_size()}), 0u);
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::align_val_t kWorkAlignment{64};
 
-/// How long an idle thread of the pool spins before it sleeps, in ggml's unit (0 to 100), about 5 ms each: long
+/// How long an idle thread of the pool spins before it sleeps, in ggml's unit (0 to 100), 3 to 6 ms each: long
 /// enough for a guest to sample the next token, short enough to leave an idle machine alone.
 constexpr std::uint32_t kPollLevel = 1;
 
