@@ -40,9 +40,7 @@ int exit_status(ErrorCode code) noexcept {
   return 10 + static_cast<int>(code);
 }
 
-std::int32_t guest_errno(ErrorCode code) noexcept {
-  return -1 - static_cast<std::int32_t>(code);
-}
+std::int32_t guest_errno(ErrorCode code) noexcept { return -1 - static_cast<std::int32_t>(code); }
 
 namespace detail {
 

@@ -67,20 +67,20 @@ namespace detail {
 #define DW_CONCAT(a, b) DW_CONCAT_INNER(a, b)
 
 /// Evaluates an expression of type Result<void>; returns its error, if any.
-#define DW_TRY(expr)                                                             \
-  do {                                                                           \
-    if (auto dw_result = (expr); !dw_result) {                                   \
-      return std::unexpected(std::move(dw_result).error());                      \
-    }                                                                            \
+#define DW_TRY(expr)                                        \
+  do {                                                      \
+    if (auto dw_result = (expr); !dw_result) {              \
+      return std::unexpected(std::move(dw_result).error()); \
+    }                                                       \
   } while (false)
 
 /// `DW_TRY_ASSIGN(auto x, make_x());` declares or assigns the value, or returns the error.
 #define DW_TRY_ASSIGN(target, expr) DW_TRY_ASSIGN_INNER(DW_CONCAT(dw_result_, __LINE__), target, expr)
-#define DW_TRY_ASSIGN_INNER(result, target, expr)            \
-  auto result = (expr);                                      \
-  if (!result) {                                             \
-    return std::unexpected(std::move(result).error());       \
-  }                                                          \
+#define DW_TRY_ASSIGN_INNER(result, target, expr)      \
+  auto result = (expr);                                \
+  if (!result) {                                       \
+    return std::unexpected(std::move(result).error()); \
+  }                                                    \
   target = *std::move(result)
 
 /// Guards our own logic, in release builds too. Never for guest input, files or messages.

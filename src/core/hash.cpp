@@ -36,15 +36,15 @@ std::string Hash::to_hex() const {
 Result<Hash> Hash::from_hex(std::string_view hex) {
   Hash hash;
   if (hex.size() != 2 * hash.bytes.size()) {
-    return fail(ErrorCode::invalid_argument, "A hash has 64 hexadecimal digits, this one has " +
-                                                 std::to_string(hex.size()) + ".");
+    return fail(ErrorCode::invalid_argument,
+                "A hash has 64 hexadecimal digits, this one has " + std::to_string(hex.size()) + ".");
   }
   for (std::size_t i = 0; i < hash.bytes.size(); ++i) {
     const int high = hex_digit(hex[2 * i]);
     const int low = hex_digit(hex[2 * i + 1]);
     if (high < 0 || low < 0) {
-      return fail(ErrorCode::invalid_argument, "A hash has lower-case hexadecimal digits only, not \"" +
-                                                   std::string(hex.substr(2 * i, 2)) + "\".");
+      return fail(ErrorCode::invalid_argument,
+                  "A hash has lower-case hexadecimal digits only, not \"" + std::string(hex.substr(2 * i, 2)) + "\".");
     }
     hash.bytes[i] = static_cast<std::byte>(high * 16 + low);
   }
