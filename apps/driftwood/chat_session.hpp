@@ -1,0 +1,61 @@
+// A conversation with a chat actor, in terms of its messages (examples/chat/protocol.hpp). What the actor says
+// is checked: it may be anybody's guest. One thread, except cancel().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "../../examples/chat/protocol.hpp"
+#include "actor/actor.hpp"
+#include "core/error.hpp"
+
+namespace driftwood::cli {
+
+/// What is called while an answer is made.
+struct ChatEvents {
+  std::function<void(std::string_view)> piece;                         ///< of the answer's text
+  std::function<void(std::uint32_t done, std::uint32_t all)> prefill;  ///< tokens of the prompt
+};
+
+/// One answer.
+struct ChatAnswer {
+  chat::Answer answer;
+  std::string text;
+  double prefill_s = 0;  ///< from the message to the prompt's last token
+  double decode_s = 0;   ///< from there to the end
+
+  double prefill_rate() const noexcept;  ///< tokens a second; 0 where there were none
+  double decode_rate() const noexcept;
+};
+
+class ChatSession {
+ public:
+  /// Spawns the actor and configures it. `options.host.progress` is taken over.
+  static Result<std::unique_ptr<ChatSession>> start(std::shared_ptr<const Program> program, ActorOptions options,
+                                                    const chat::Settings& settings);
+
+  /// Begins a new conversation.
+  Result<chat::Status> configure(const chat::Settings& settings);
+  Result<chat::Status> reset();
+  Result<chat::Status> stats();
+  Result<ChatAnswer> say(std::string_view text, const ChatEvents& events);
+  /// Ends the answer that is being made. Any thread.
+  void cancel() noexcept { actor_->cancel(); }
+
+  /// False when the actor trapped: nothing can be said any more.
+  bool alive() const noexcept { return actor_->state() != ActorState::ended; }
+  Actor& actor() noexcept { return *actor_; }
+
+ private:
+  ChatSession() = default;
+  Result<chat::Message> send(std::string_view message, std::string_view expected,
+                             const std::function<void(std::string_view)>& emit = {});
+  Result<chat::Status> send_for_status(std::string_view message);
+
+  std::unique_ptr<Actor> actor_;
+  std::function<void(std::uint32_t, std::uint32_t)> progress_;
+};
+
+}  // namespace driftwood::cli

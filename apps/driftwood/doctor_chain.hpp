@@ -1,0 +1,14 @@
+// The links composed: a guest's matrices in its linear memory, multiplied by a device where they lie, looked at
+// by the host in the same place. One thread.
+#pragma once
+
+#include "device/device.hpp"
+#include "doctor_report.hpp"
+#include "wasm/engine.hpp"
+
+namespace driftwood::cli {
+
+/// Checks the product and the three views, then measures (medians after a warm-up; about half a second).
+ChainReport examine_chain(Engine& engine, Device& device);
+
+}  // namespace driftwood::cli

@@ -1,0 +1,22 @@
+// From what was said on the command line to a model file that is there. One thread.
+#pragma once
+
+#include <string>
+
+#include "core/error.hpp"
+#include "model_store.hpp"
+
+namespace driftwood::cli {
+
+struct ModelAccess {
+  bool offline = false;       ///< fail with not_found instead of fetching
+  bool show_progress = true;  ///< on a terminal
+};
+
+/// A name or path (empty: the default model); one of the catalogue that is not here yet is fetched, which is said.
+Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const ModelAccess& access);
+/// Fetches with a progress bar; the path of the model's file.
+Result<std::filesystem::path> fetch_with_progress(const ModelStore& store, const CatalogueModel& model,
+                                                  bool show_progress);
+
+}  // namespace driftwood::cli

@@ -1,0 +1,39 @@
+#include "runtime.hpp"
+
+#include "core/bytes.hpp"
+#include "options.hpp"
+
+namespace driftwood::cli {
+
+void RuntimeOptions::add_to(CLI::App* command) {
+  command->add_option("--device", device, "What computes: auto, or a name that \"driftwood devices\" lists")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command->add_option("--threads", threads, "Host threads that compute (0: one for each core)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--max-memory", max_memory, "Most linear memory that a guest may have")
+      ->type_name("SIZE")
+      ->capture_default_str();
+}
+
+Result<std::size_t> RuntimeOptions::memory_bytes() const {
+  DW_TRY_ASSIGN(const std::size_t bytes, parse_size(max_memory));
+  if (bytes < 64 * kKiB || bytes > 4 * kGiB) {
+    return fail(ErrorCode::invalid_argument,
+                "The linear memory (--max-memory " + max_memory + ") is not between one page of 64K and 4G.");
+  }
+  return bytes;
+}
+
+Result<Runtime> Runtime::open(const RuntimeOptions& options) {
+  Runtime runtime;
+  EngineOptions engine;
+  engine.cache = default_module_cache();
+  DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
+  DW_TRY_ASSIGN(runtime.device, open_device(options.device, {.threads = options.threads}));
+  runtime.models = std::make_unique<ModelPool>(*runtime.device);
+  return runtime;
+}
+
+}  // namespace driftwood::cli

@@ -1,0 +1,36 @@
+// The Engine, Device and ModelPool that a command's actors use, opened from its options. One thread.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "core/error.hpp"
+#include "device/device.hpp"
+#include "llm/model_pool.hpp"
+#include "wasm/engine.hpp"
+
+namespace driftwood::cli {
+
+struct RuntimeOptions {
+  std::string device = "auto";
+  int threads = 0;
+  std::string max_memory = "4G";  ///< linear memory of each actor, as parse_size takes it
+
+  /// Adds --device, --threads and --max-memory.
+  void add_to(CLI::App* command);
+  /// max_memory in bytes: 64 KiB to 4 GiB. invalid_argument otherwise.
+  Result<std::size_t> memory_bytes() const;
+};
+
+/// Outlives its actors.
+struct Runtime {
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<ModelPool> models;
+
+  static Result<Runtime> open(const RuntimeOptions& options);
+};
+
+}  // namespace driftwood::cli
