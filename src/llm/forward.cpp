@@ -103,10 +103,12 @@ bool can_fuse(const Model& model) {
 }  // namespace
 
 struct Forward::State {
-  State(std::shared_ptr<const Model> opened, const ForwardOptions& given, bool use_fused)
+  State(std::shared_ptr<const Model> opened, const ForwardOptions& given, bool use_fused,
+        std::unique_ptr<PackedWeights> packed_weights)
       : model(std::move(opened)),
         chunk(static_cast<std::uint32_t>(align_up(given.chunk, kChunkMultiple))),
-        fused(use_fused) {}
+        fused(use_fused),
+        packed(std::move(packed_weights)) {}
 
   Result<void> run(const ForwardRequest& request);
   Result<TransformerGraph*> graph_for(const GraphShape& shape, const KvBinding& kv, std::size_t logits_offset);
@@ -115,6 +117,7 @@ struct Forward::State {
   std::shared_ptr<const Model> model;
   std::uint32_t chunk;
   bool fused;
+  std::unique_ptr<PackedWeights> packed;  ///< null: ggml's products
   std::mutex mutex;
   GraphCache graphs{kGraphCacheBytes};
   std::vector<Token> tokens;  ///< the request's, copied: nothing can change them after the check
@@ -140,8 +143,8 @@ Result<TransformerGraph*> Forward::State::graph_for(const GraphShape& shape, con
                                                     std::size_t logits_offset) {
   if (TransformerGraph* graph = graphs.find(shape)) return graph;
   DW_TRY_ASSIGN(auto graph,
-                TransformerGraph::create(*model, shape, fused ? make_fused_kv_access() : make_stock_kv_access(), kv,
-                                         logits_offset));
+                TransformerGraph::create(*model, shape, fused ? make_fused_kv_access() : make_stock_kv_access(),
+                                         packed.get(), kv, logits_offset));
   return graphs.insert(shape, std::move(graph));
 }
 
@@ -196,7 +199,17 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
                             model->device().info().name, model->hyperparameters().head_dim));
   }
   const bool fused = options.attention != AttentionKind::stock && can;
-  return std::unique_ptr<Forward>(new Forward(std::make_unique<State>(std::move(model), options, fused)));
+  const bool host_kernels = model->device().info().capabilities.host_kernels;
+  if (options.products == ProductKind::packed && !host_kernels) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("The device {} cannot multiply by packed weights.", model->device().info().name));
+  }
+  std::unique_ptr<PackedWeights> packed;
+  if (options.products != ProductKind::stock && host_kernels) {
+    DW_TRY_ASSIGN(packed, PackedWeights::create(*model));
+  }
+  return std::unique_ptr<Forward>(
+      new Forward(std::make_unique<State>(std::move(model), options, fused, std::move(packed))));
 }
 
 Forward::Forward(std::unique_ptr<State> state) : state_(std::move(state)) {}

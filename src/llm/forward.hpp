@@ -44,17 +44,26 @@ enum class AttentionKind : std::uint8_t {
   stock,      ///< ggml's operator
 };
 
+/// How weights are multiplied; the results agree within rounding.
+enum class ProductKind : std::uint8_t {
+  automatic,  ///< packed where the device runs host kernels
+  packed,     ///< Driftwood's own kernels, over a packed copy made by create(); ggml's where a type has no packed form
+  stock,      ///< ggml's operators over the weights as they lie in the file
+};
+
 inline constexpr std::uint32_t kMaxChunk = 65536;  ///< tokens
 
 struct ForwardOptions {
   std::uint32_t chunk =
       512;  ///< most tokens in one pass over the weights, 1 to kMaxChunk; rounded up to a multiple of 8
   AttentionKind attention = AttentionKind::automatic;
+  ProductKind products = ProductKind::automatic;
 };
 
 class Forward {
  public:
-  /// invalid_argument: a chunk out of range; unsupported: fused attention that the device or the model does not allow.
+  /// invalid_argument: a chunk out of range; unsupported: fused attention or packed products that
+  /// the device or the model does not allow; out_of_memory: no room for the packed weights.
   static Result<std::unique_ptr<Forward>> create(std::shared_ptr<const Model> model,
                                                  const ForwardOptions& options = {});
   ~Forward();

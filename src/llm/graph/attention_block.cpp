@@ -1,3 +1,6 @@
+#include <array>
+#include <vector>
+
 #include "llm/graph/layer.hpp"
 
 namespace driftwood {
@@ -10,33 +13,40 @@ struct Projections {
   ggml_tensor* v;
 };
 
-/// One weight gave all three, row by row: q heads, k heads, v heads.
-Projections split_fused(const BuildContext& build, ggml_tensor* qkv) {
-  const Hyperparameters& model = *build.hyperparameters;
-  const std::size_t head_bytes = model.head_dim * sizeof(float);
-  const auto part = [&](std::uint32_t n_heads, std::size_t first_head) {
-    return ggml_view_3d(build.ggml, qkv, model.head_dim, n_heads, build.shape.n_tokens, head_bytes, qkv->nb[1],
-                        first_head * head_bytes);
-  };
-  return {part(model.n_head, 0), part(model.n_head_kv, model.n_head),
-          part(model.n_head_kv, std::size_t{model.n_head} + model.n_head_kv)};
+/// Columns of `rows`, f32 [columns, n_tokens], as heads: [head_dim, n_heads, n_tokens].
+ggml_tensor* as_heads(const BuildContext& build, ggml_tensor* rows, std::uint32_t n_heads,
+                      std::uint32_t first_head = 0) {
+  const std::uint32_t head_dim = build.hyperparameters->head_dim;
+  const std::size_t head_bytes = head_dim * sizeof(float);
+  return ggml_view_3d(build.ggml, rows, head_dim, n_heads, rows->ne[1], head_bytes, rows->nb[1],
+                      first_head * head_bytes);
 }
 
-Projections project(const BuildContext& build, std::uint32_t layer, ggml_tensor* input) {
+/// One weight gives all three: q heads, then k heads, then v heads.
+Projections project_fused(const BuildContext& build, std::uint32_t layer, Activations& input) {
   const Hyperparameters& model = *build.hyperparameters;
-  if (model.fused_qkv) return split_fused(build, linear(build, input, layer, "attn_qkv", model.qkv_bias));
+  ggml_tensor* qkv = build.products->product(build.ggml, input, weight_of(build, layer, "attn_qkv"));
+  qkv = biased(build, qkv, layer, "attn_qkv", model.qkv_bias);
+  return {as_heads(build, qkv, model.n_head), as_heads(build, qkv, model.n_head_kv, model.n_head),
+          as_heads(build, qkv, model.n_head_kv, model.n_head + model.n_head_kv)};
+}
 
-  Projections p{linear(build, input, layer, "attn_q", model.qkv_bias),
-                linear(build, input, layer, "attn_k", model.qkv_bias),
-                linear(build, input, layer, "attn_v", model.qkv_bias)};
+Projections project(const BuildContext& build, std::uint32_t layer, Activations& input) {
+  const Hyperparameters& model = *build.hyperparameters;
+  if (model.fused_qkv) return project_fused(build, layer, input);
+
+  const std::array<ggml_tensor*, 3> weights = {weight_of(build, layer, "attn_q"), weight_of(build, layer, "attn_k"),
+                                               weight_of(build, layer, "attn_v")};
+  const std::vector<ggml_tensor*> rows = build.products->products(build.ggml, input, weights);
+  ggml_tensor* q = biased(build, rows[0], layer, "attn_q", model.qkv_bias);
+  ggml_tensor* k = biased(build, rows[1], layer, "attn_k", model.qkv_bias);
+  ggml_tensor* v = biased(build, rows[2], layer, "attn_v", model.qkv_bias);
   if (model.qk_norm_full) {
-    p.q = layer_norm(build, p.q, layer, "attn_q_norm");
-    p.k = layer_norm(build, p.k, layer, "attn_k_norm");
+    q = layer_norm(build, q, layer, "attn_q_norm");
+    k = layer_norm(build, k, layer, "attn_k_norm");
   }
-  const std::int64_t n = build.shape.n_tokens;
-  p.q = ggml_reshape_3d(build.ggml, p.q, model.head_dim, model.n_head, n);
-  p.k = ggml_reshape_3d(build.ggml, p.k, model.head_dim, model.n_head_kv, n);
-  p.v = ggml_reshape_3d(build.ggml, p.v, model.head_dim, model.n_head_kv, n);
+  Projections p{as_heads(build, q, model.n_head), as_heads(build, k, model.n_head_kv),
+                as_heads(build, v, model.n_head_kv)};
   if (model.qk_norm) {
     p.q = layer_norm(build, p.q, layer, "attn_q_norm");
     p.k = layer_norm(build, p.k, layer, "attn_k_norm");
@@ -69,7 +79,7 @@ ggml_tensor* rope(const BuildContext& build, std::uint32_t layer, ggml_tensor* h
 
 }  // namespace
 
-ggml_tensor* project_and_store(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* input) {
+ggml_tensor* project_and_store(const BuildContext& build, KvAccess& kv, std::uint32_t layer, Activations& input) {
   const Projections p = project(build, layer, input);
   ggml_tensor* q = rope(build, layer, p.q);
   ggml_tensor* k = rope(build, layer, p.k);

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "llm/context.hpp"
+#include "llm/graph/products.hpp"
 #include "model/model.hpp"
 
 namespace driftwood {
@@ -37,14 +38,15 @@ struct BuildContext {
   const Hyperparameters* hyperparameters = nullptr;
   GraphShape shape;
   ggml_tensor* positions = nullptr;  ///< i32 [n_tokens]
+  Products* products = nullptr;
 };
 
-/// weight x input (+ bias): "blk.L.NAME.weight", "blk.L.NAME.bias".
-ggml_tensor* linear(const BuildContext& build, ggml_tensor* input, std::uint32_t layer, std::string_view name,
+/// "blk.L.NAME.weight".
+ggml_tensor* weight_of(const BuildContext& build, std::uint32_t layer, std::string_view name);
+/// input + "blk.L.NAME.bias"; `input` itself without `bias`.
+ggml_tensor* biased(const BuildContext& build, ggml_tensor* input, std::uint32_t layer, std::string_view name,
                     bool bias);
-/// The rows of `input` divided by their root mean square, times `weight`.
-ggml_tensor* norm(const BuildContext& build, ggml_tensor* input, ggml_tensor* weight);
-/// norm() with the weight "blk.L.NAME.weight".
+/// The rows of `input` divided by their root mean square, times "blk.L.NAME.weight".
 ggml_tensor* layer_norm(const BuildContext& build, ggml_tensor* input, std::uint32_t layer, std::string_view name);
 /// input * factor; `input` itself when the factor is 1.
 ggml_tensor* scaled(const BuildContext& build, ggml_tensor* input, float factor);

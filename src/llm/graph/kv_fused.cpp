@@ -33,9 +33,6 @@ class FusedKvAccess final : public KvAccess {
   }
 
   void store(const BuildContext& build, std::uint32_t layer, ggml_tensor* k, ggml_tensor* v) override {
-    // Values that are a part of fused projections are not contiguous.
-    if (!ggml_is_contiguous(k)) k = ggml_cont(build.ggml, k);
-    if (!ggml_is_contiguous(v)) v = ggml_cont(build.ggml, v);
     stored_[layer] = cpu::store_kv(build.ggml, k, v, &nodes_[layer]);
     ggml_build_forward_expand(build.nodes, stored_[layer]);
   }

@@ -1,5 +1,8 @@
 #include "llm/graph/layer.hpp"
 
+#include <array>
+#include <vector>
+
 namespace driftwood {
 
 namespace {
@@ -13,42 +16,61 @@ ggml_tensor* last_row(const BuildContext& build, ggml_tensor* rows) {
                       static_cast<std::size_t>(rows->ne[1] - 1) * rows->nb[1]);
 }
 
+Activations block_input(const BuildContext& build, ggml_tensor* residual, std::uint32_t layer, std::string_view name) {
+  if (!normed_before(*build.hyperparameters)) return build.products->rows(residual);
+  return build.products->normed(residual, weight_of(build, layer, name));
+}
+
+/// weight x input (+ bias), with the norm and scale that the family puts after it, added to the residual stream.
+ggml_tensor* add_block(const BuildContext& build, Activations& input, std::uint32_t layer, std::string_view name,
+                       bool bias, std::string_view norm_name, ggml_tensor* residual) {
+  const Hyperparameters& model = *build.hyperparameters;
+  ggml_tensor* weight = weight_of(build, layer, name);
+  const bool adds_directly = !bias && !normed_after(model) && model.residual_scale == 1.0F;
+  if (adds_directly) return build.products->product(build.ggml, input, weight, residual);
+  ggml_tensor* x = biased(build, build.products->product(build.ggml, input, weight), layer, name, bias);
+  if (normed_after(model)) x = layer_norm(build, x, layer, norm_name);
+  return ggml_add(build.ggml, scaled(build, x, model.residual_scale), residual);
+}
+
 }  // namespace
 
-ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_tensor* input) {
+ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_tensor* residual) {
   const Hyperparameters& model = *build.hyperparameters;
-  const bool silu = model.activation == Activation::silu;
-  ggml_tensor* up = linear(build, input, layer, "ffn_up", model.ffn_bias);
-  ggml_tensor* active = nullptr;
+  Activations input = block_input(build, residual, layer, "ffn_norm");
+  ggml_tensor* gate = nullptr;
+  ggml_tensor* up = nullptr;
   if (model.fused_gate_up) {
-    active = silu ? ggml_swiglu(build.ggml, up) : ggml_geglu(build.ggml, up);
+    ggml_tensor* both = build.products->product(build.ggml, input, weight_of(build, layer, "ffn_up"));
+    both = biased(build, both, layer, "ffn_up", model.ffn_bias);
+    const std::int64_t n_ff = both->ne[0] / 2;
+    gate = ggml_view_2d(build.ggml, both, n_ff, both->ne[1], both->nb[1], 0);
+    up = ggml_view_2d(build.ggml, both, n_ff, both->ne[1], both->nb[1], static_cast<std::size_t>(n_ff) * sizeof(float));
   } else {
-    ggml_tensor* gate = linear(build, input, layer, "ffn_gate", model.ffn_bias);
-    active = silu ? ggml_swiglu_split(build.ggml, gate, up) : ggml_geglu_split(build.ggml, gate, up);
+    const std::array<ggml_tensor*, 2> weights = {weight_of(build, layer, "ffn_gate"),
+                                                 weight_of(build, layer, "ffn_up")};
+    const std::vector<ggml_tensor*> rows = build.products->products(build.ggml, input, weights);
+    gate = biased(build, rows[0], layer, "ffn_gate", model.ffn_bias);
+    up = biased(build, rows[1], layer, "ffn_up", model.ffn_bias);
   }
-  return linear(build, active, layer, "ffn_down", model.ffn_bias);
+  Activations active = build.products->gated(gate, up);
+  return add_block(build, active, layer, "ffn_down", model.ffn_bias, "post_ffw_norm", residual);
 }
 
 ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual,
                                OutputRows rows) {
   const Hyperparameters& model = *build.hyperparameters;
-
-  ggml_tensor* x = normed_before(model) ? layer_norm(build, residual, layer, "attn_norm") : residual;
-  ggml_tensor* q = project_and_store(build, kv, layer, x);
+  Activations input = block_input(build, residual, layer, "attn_norm");
+  ggml_tensor* q = project_and_store(build, kv, layer, input);
   if (rows == OutputRows::none) return nullptr;
-  x = kv.attend(build, layer, q);
+  ggml_tensor* attended = kv.attend(build, layer, q);
   if (rows == OutputRows::last) {
-    x = last_row(build, x);
+    attended = last_row(build, attended);
     residual = last_row(build, residual);
   }
-  x = linear(build, x, layer, "attn_output", model.attn_output_bias);
-  if (normed_after(model)) x = layer_norm(build, x, layer, "post_attention_norm");
-  residual = ggml_add(build.ggml, scaled(build, x, model.residual_scale), residual);
-
-  x = normed_before(model) ? layer_norm(build, residual, layer, "ffn_norm") : residual;
-  x = feed_forward(build, layer, x);
-  if (normed_after(model)) x = layer_norm(build, x, layer, "post_ffw_norm");
-  return ggml_add(build.ggml, scaled(build, x, model.residual_scale), residual);
+  Activations heads = build.products->rows(attended);
+  residual = add_block(build, heads, layer, "attn_output", model.attn_output_bias, "post_attention_norm", residual);
+  return feed_forward(build, layer, residual);
 }
 
 }  // namespace driftwood

@@ -6,11 +6,11 @@
 
 namespace driftwood {
 
-/// Queries, keys and values of `input` (f32 [n_embd, n_tokens]) with norms and rope applied, keys and values
-/// stored: returns the queries, f32 [head_dim, n_head, n_tokens].
-ggml_tensor* project_and_store(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* input);
-/// Gate, activation, down: f32 [n_embd, n] -> the same shape.
-ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_tensor* input);
+/// Queries, keys and values of `input` with norms and rope applied, keys and values stored: returns the queries,
+/// f32 [head_dim, n_head, n_tokens].
+ggml_tensor* project_and_store(const BuildContext& build, KvAccess& kv, std::uint32_t layer, Activations& input);
+/// The residual stream, f32 [n_embd, n], plus what norm, gate, activation and down make of it.
+ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_tensor* residual);
 /// A whole layer over the residual stream. With `rows` not `all` it is the model's last one: after the
 /// attention only the wanted rows go on, and null comes back when there are none.
 ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual,

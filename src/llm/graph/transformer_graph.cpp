@@ -21,9 +21,8 @@ struct Head {
 
 Head language_head(const BuildContext& build, ggml_tensor* rows) {
   const Hyperparameters& model = *build.hyperparameters;
-  ggml_tensor* weight = build.model->weight(model.tied_output ? "token_embd.weight" : "output.weight");
-  ggml_tensor* x = norm(build, rows, build.model->weight("output_norm.weight"));
-  ggml_tensor* product = ggml_mul_mat(build.ggml, weight, x);
+  Activations x = build.products->normed(rows, build.model->weight("output_norm.weight"));
+  ggml_tensor* product = build.products->product(build.ggml, x, build.model->weight("output.weight"));
   ggml_tensor* logits = product;
   if (model.output_bias) logits = ggml_add_inplace(build.ggml, logits, build.model->weight("output.bias"));
   if (model.logit_scale != 1.0F) logits = ggml_scale_inplace(build.ggml, logits, model.logit_scale);
@@ -34,8 +33,9 @@ Head language_head(const BuildContext& build, ggml_tensor* rows) {
 
 Result<std::unique_ptr<TransformerGraph>> TransformerGraph::create(const Model& model, const GraphShape& shape,
                                                                    std::unique_ptr<KvAccess> access,
-                                                                   const KvBinding& kv, std::size_t logits_offset) {
-  std::unique_ptr<TransformerGraph> self(new TransformerGraph(shape, std::move(access)));
+                                                                   const PackedWeights* packed, const KvBinding& kv,
+                                                                   std::size_t logits_offset) {
+  std::unique_ptr<TransformerGraph> self(new TransformerGraph(model, shape, std::move(access), packed));
   const std::size_t max_tensors = kTensorsPerLayer * (std::size_t{model.hyperparameters().n_layer} + 1);
   DW_TRY_ASSIGN(self->graph_, Graph::create(model.device(), max_tensors,
                                             [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) {
@@ -51,7 +51,7 @@ Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_cont
   positions_ = ggml_new_tensor_1d(context, GGML_TYPE_I32, shape_.n_tokens);
   ggml_set_input(tokens_);
   ggml_set_input(positions_);
-  const BuildContext build{context, nodes, &model, &model.hyperparameters(), shape_, positions_};
+  const BuildContext build{context, nodes, &model, &model.hyperparameters(), shape_, positions_, &products_};
   DW_TRY(access_->begin(build, graph, kv));
 
   const std::uint32_t n_layer = model.hyperparameters().n_layer;

@@ -15,10 +15,10 @@ namespace driftwood {
 
 class TransformerGraph {
  public:
-  /// `kv` and the place of the logits serve as the first binding. device errors.
+  /// `kv` and the place of the logits serve as the first binding; `packed` is borrowed and may be null. Device errors.
   static Result<std::unique_ptr<TransformerGraph>> create(const Model& model, const GraphShape& shape,
-                                                          std::unique_ptr<KvAccess> access, const KvBinding& kv,
-                                                          std::size_t logits_offset);
+                                                          std::unique_ptr<KvAccess> access, const PackedWeights* packed,
+                                                          const KvBinding& kv, std::size_t logits_offset);
 
   /// Runs the pass over shape.n_tokens tokens, each in the vocabulary. Logits go to `logits_offset` of the
   /// Import (f32 rows), unless the shape says host_logits or that there are none. Fails as Graph::run does.
@@ -31,13 +31,15 @@ class TransformerGraph {
   std::size_t scratch_size() const noexcept { return graph_->scratch_size(); }
 
  private:
-  TransformerGraph(const GraphShape& shape, std::unique_ptr<KvAccess> access)
-      : shape_(shape), access_(std::move(access)) {}
+  TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
+                   const PackedWeights* packed)
+      : shape_(shape), access_(std::move(access)), products_(model.hyperparameters(), packed) {}
   Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes, const KvBinding& kv,
                      std::size_t logits_offset);
 
   GraphShape shape_;
   std::unique_ptr<KvAccess> access_;
+  Products products_;
   std::unique_ptr<Graph> graph_;
   ggml_tensor* tokens_ = nullptr;     ///< i32 [n_tokens]
   ggml_tensor* positions_ = nullptr;  ///< i32 [n_tokens]
