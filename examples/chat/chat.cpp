@@ -130,9 +130,9 @@ Result<std::string> set_sampling(const chat::Message& message) {
 
 Result<std::string> say(const chat::Message& message) {
   DW_TRY_ASSIGN(Conversation * talk, conversation());
-  // An error of emit is no error of the answer: nobody reads it, so it ends.
   DW_TRY_ASSIGN(const Turn turn, talk->say(message.body, [](std::string_view piece) {
-    return dw_emit(piece.data(), static_cast<std::uint32_t>(piece.size())) >= 0;
+    // Where nobody listens (unavailable), the reply still has the whole text.
+    return dw_emit(piece.data(), static_cast<std::uint32_t>(piece.size())) != DW_E_CANCELLED;
   }));
   ++actor().turns;
   actor().prompt_tokens += turn.prompt_tokens;
