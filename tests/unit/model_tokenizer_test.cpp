@@ -1,10 +1,13 @@
 // The tokenizer over a synthetic vocabulary, and over hostile ones.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -161,6 +164,29 @@ void add_tokens(GgufWriter& w, const char* model, const std::vector<std::string>
   w.add("tokenizer.ggml.tokens", tokens);
 }
 
+/// A SentencePiece vocabulary with all bytes, a few words and BOS and EOS.
+void add_sentence_pieces(GgufWriter& w) {
+  constexpr std::int32_t kNormal = 1;
+  constexpr std::int32_t kUnknown = 2;
+  constexpr std::int32_t kControl = 3;
+  constexpr std::int32_t kByte = 6;
+  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
+  std::vector<std::int32_t> types{kUnknown, kControl, kControl};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    types.push_back(kByte);
+  }
+  for (const char* word : {"▁", "t", "h", "e", "th", "he", "▁the", "▁t", "the"}) {
+    tokens.emplace_back(word);
+    types.push_back(kNormal);
+  }
+  std::vector<float> scores;
+  for (std::size_t i = 0; i < tokens.size(); ++i) scores.push_back(-static_cast<float>(i % 17));
+  add_tokens(w, "llama", tokens);
+  w.add("tokenizer.ggml.scores", scores);
+  w.add("tokenizer.ggml.token_type", types);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Vocabularies, HostileVocabulary,
     ::testing::Values(
@@ -202,6 +228,47 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"BosWantedAndMissing", [](GgufWriter& w) { add_tokens(w, "llama", {"a"}); }, ErrorCode::corrupt,
                 "BOS"}),
     [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Tokenizer, RandomDamageNeverCrashesItOrLibllama) {
+  std::mt19937_64 random(20);
+  for (const char* model : {"gpt2", "llama"}) {
+    GgufWriter writer;
+    writer.add("general.architecture", "llama");
+    if (std::string_view(model) == "gpt2") {
+      testing::add_synthetic_vocabulary(writer, testing::kMinVocabulary);
+    } else {
+      add_sentence_pieces(writer);
+    }
+    const auto sound = writer.bytes();
+    for (int round = 0; round < 1000; ++round) {
+      auto bytes = sound;
+      for (std::uint64_t flips = 1 + random() % 6; flips > 0; --flips) {
+        bytes[random() % bytes.size()] ^= static_cast<std::byte>(1U << (random() % 8));
+      }
+      const auto gguf = Gguf::parse(bytes);
+      if (!gguf) continue;
+      const auto tokenizer = Tokenizer::load(*gguf);
+      if (!tokenizer) continue;
+      const auto tokens = (*tokenizer)->tokenize("The other <|im_end|> one, 東京\n", true, true);
+      if (tokens) (void)(*tokenizer)->detokenize(*tokens, true);
+      const ChatMessage messages[] = {{"system", "a"}, {"user", "b"}, {"assistant", "c"}};
+      (void)(*tokenizer)->apply_chat_template(messages, true);
+    }
+  }
+}
+
+TEST(Tokenizer, SentencePiecesSpellAnyTextAfterTheirLeadingSpace) {
+  GgufWriter writer;
+  writer.add("general.architecture", "llama");
+  add_sentence_pieces(writer);
+  const auto tokenizer = load(writer);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().to_string();
+  EXPECT_TRUE((*tokenizer)->adds_bos());
+  const auto tokens = (*tokenizer)->tokenize("the 東京", true, false);
+  ASSERT_TRUE(tokens) << tokens.error().to_string();
+  EXPECT_EQ(tokens->front(), (*tokenizer)->bos());
+  EXPECT_EQ(*(*tokenizer)->detokenize(*tokens, false), " the 東京");
+}
 
 TEST(Tokenizer, TextThatTheVocabularyCannotSpellIsAnError) {
   GgufWriter writer;
