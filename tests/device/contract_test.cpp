@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,6 +27,8 @@ struct Kind {
   std::string name;
   std::function<Result<std::unique_ptr<Device>>()> open;
 };
+
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
 
 Kind null_kind(std::string name, const NullDeviceOptions& options) {
   return {std::move(name), [options] { return create_null_device(std::make_shared<NullDeviceControl>(options)); }};
