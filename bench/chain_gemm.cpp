@@ -1,0 +1,83 @@
+#include <fmt/format.h>
+
+#include "chain.hpp"
+#include "core/clock.hpp"
+#include "device/graph.hpp"
+#include "interleave.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::int64_t kN = 128;
+constexpr std::size_t kMatrixBytes = kN * kN * sizeof(float);
+/// Products in a slice: long enough for the clock, short enough for both sides to meet the same machine.
+constexpr std::int32_t kSlice = 16;
+constexpr int kWarmUp = 20;
+
+/// The guest's own product, asked for by the host: the same operands and result in the same place.
+Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import) {
+  DW_TRY_ASSIGN(const std::size_t a_offset, guest.address("address_of_a", kMatrixBytes));
+  DW_TRY_ASSIGN(const std::size_t b_offset, guest.address("address_of_b", kMatrixBytes));
+  DW_TRY_ASSIGN(const std::size_t c_offset, guest.address("address_of_c", kMatrixBytes));
+  return Graph::create(device, 8, [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
+    ggml_tensor* a = ggml_new_tensor_2d(context, GGML_TYPE_F32, kN, kN);
+    ggml_tensor* b = ggml_new_tensor_2d(context, GGML_TYPE_F32, kN, kN);
+    DW_TRY(graph.bind(a, import, a_offset));
+    DW_TRY(graph.bind(b, import, b_offset));
+    ggml_tensor* c = ggml_mul_mat(context, a, b);
+    DW_TRY(graph.bind(c, import, c_offset));
+    ggml_build_forward_expand(nodes, c);
+    return {};
+  });
+}
+
+/// Spoils the product, lets `multiply` make it, and has the guest check every element.
+Result<void> check(Guest& guest, std::string_view who, const Measurement& multiply) {
+  DW_TRY(guest.call("fill"));
+  DW_TRY(multiply());
+  DW_TRY_ASSIGN(const std::int32_t errors, guest.call("errors"));
+  if (errors == 0) return {};
+  return fail(ErrorCode::internal,
+              fmt::format("{} of {} elements of the product made {} are wrong.", errors, kN * kN, who));
+}
+
+}  // namespace
+
+Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& report) {
+  DW_TRY_ASSIGN(const Import import, device.import(guest.memory(), {0, guest.memory().size()}, Require::any));
+  DW_TRY_ASSIGN(const auto graph, native_gemm(device, guest, import));
+  const Measurement by_guest = [&]() -> Result<double> {
+    const Stopwatch watch;
+    DW_TRY(guest.call("gemms", {{kSlice}}));
+    return watch.elapsed_us() / kSlice;
+  };
+  const Measurement by_host = [&]() -> Result<double> {
+    const Stopwatch watch;
+    for (std::int32_t i = 0; i < kSlice; ++i) DW_TRY(graph->run());
+    return watch.elapsed_us() / kSlice;
+  };
+  DW_TRY(check(guest, "by the guest", by_guest));
+  DW_TRY(check(guest, "natively", by_host));
+  const Measurement sides[] = {by_guest, by_host};
+  DW_TRY_ASSIGN(auto us, interleave(sides, kWarmUp, short_run ? 150 : 1500));
+  DW_TRY(check(guest, "by the guest", by_guest));
+
+  report.add({.name = "gemm_ratio",
+              .unit = "ratio",
+              .counts = "gemm_guest_us / gemm_native_us, each slice of 16 against its neighbour",
+              .summary = summarize(pair_ratios(us[0], us[1])),
+              .goal = Goal{Goal::Side::at_most, 1.02}});
+  report.add({.name = "gemm_guest_us",
+              .unit = "us",
+              .counts = "a 128x128 f32 GEMM by a guest's loop over dw_tensor_run, its records checked each time",
+              .summary = summarize(std::move(us[0])),
+              .goal = {}});
+  report.add({.name = "gemm_native_us",
+              .unit = "us",
+              .counts = "the same product over the same bytes by the host's loop over Graph::run",
+              .summary = summarize(std::move(us[1])),
+              .goal = {}});
+  return {};
+}
+
+}  // namespace driftwood::bench

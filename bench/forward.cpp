@@ -1,0 +1,158 @@
+// The forward pass through the guest ABI, against libllama in the same run.
+
+#include "forward.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <thread>
+
+#include "apps/driftwood/catalogue.hpp"
+#include "apps/driftwood/model_store.hpp"
+#include "apps/driftwood/paths.hpp"
+#include "benchmark.hpp"
+#include "model/model.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::uint32_t kGreedyPrompt = 24;
+constexpr std::uint32_t kGreedyTokens = 16;
+constexpr std::uint32_t kMostDecoded = 32;
+
+/// Repeated until it fills the longest context.
+constexpr std::string_view kText =
+    "A river carries what the forest lets go. Branches that broke in the winter drift for weeks, past mills and under "
+    "bridges, and the water takes off their bark and rounds their ends until nobody can tell which tree they came from. "
+    "At the mouth the current slows, the wood turns in the tide, and one morning it lies on the beach in a long grey "
+    "line. Children build huts of it, and old men carry the straight pieces home for their fences. What is left over "
+    "goes back to the sea with the next storm, which brings other wood in its place. ";
+
+struct Length {
+  std::uint32_t n;
+  ForwardRounds rounds;
+};
+
+std::vector<Length> lengths(bool short_run) {
+  if (short_run) {
+    return {{24, {.warm_up = 1, .prefill = 3, .decode = 3, .decode_tokens = 8}},
+            {512, {.warm_up = 0, .prefill = 2, .decode = 3, .decode_tokens = 8}}};
+  }
+  return {{24, {.warm_up = 2, .prefill = 25, .decode = 25, .decode_tokens = kMostDecoded}},
+          {512, {.warm_up = 1, .prefill = 7, .decode = 15, .decode_tokens = kMostDecoded}},
+          {4096, {.warm_up = 0, .prefill = 3, .decode = 7, .decode_tokens = kMostDecoded}}};
+}
+
+Result<std::filesystem::path> find_model(const std::string& given) {
+  std::string wanted = given;
+  if (const char* named = std::getenv("DRIFTWOOD_TEST_MODEL"); wanted.empty() && named != nullptr) wanted = named;
+  if (wanted.empty()) wanted = cli::default_model().name;
+  DW_TRY_ASSIGN(const auto folder, cli::model_store_path());
+  DW_TRY_ASSIGN(auto found, cli::ModelStore(folder).resolve(wanted));
+  return std::move(found.path);
+}
+
+Result<std::vector<Token>> text_tokens(const std::filesystem::path& model, std::size_t count) {
+  DW_TRY_ASSIGN(const auto tokenizer, Tokenizer::load(model));
+  DW_TRY_ASSIGN(const std::vector<Token> paragraph, tokenizer->tokenize(kText, false, false));
+  if (paragraph.empty()) return fail(ErrorCode::unsupported, "The model's tokenizer makes no tokens of a text.");
+  std::vector<Token> tokens;
+  tokens.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) tokens.push_back(paragraph[i % paragraph.size()]);
+  return tokens;
+}
+
+/// Nothing for the default model's type, else "_q8_0" and the like.
+std::string suffix_of(const ModelSummary& summary) {
+  if (summary.file_type == "Q4_1") return {};
+  std::string suffix = "_" + summary.file_type;
+  std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return suffix;
+}
+
+std::vector<double> tokens_per_second(std::vector<double> ms, double tokens) {
+  for (double& value : ms) value = tokens * 1e3 / value;
+  return ms;
+}
+
+/// What the three figures of one phase at one length need.
+struct Phase {
+  std::string name;         ///< "prefill"
+  std::string description;  ///< what a measurement is
+  std::string suffix;       ///< "_512"
+  double tokens = 1;        ///< that a measurement counts
+};
+
+/// Adds the ratio to the faster of the peers, and both sides' speed.
+void add_phase(const Phase& phase, std::span<const std::unique_ptr<Contender>> contenders,
+               const std::vector<std::vector<double>>& ms, Report& report, cli::Json& speeds) {
+  const auto median = [&](std::size_t i) { return summarize(ms[i]).median; };
+  std::size_t peer = 1;
+  for (std::size_t i = 2; i < contenders.size(); ++i) {
+    if (median(i) < median(peer)) peer = i;
+  }
+  cli::Json& speed = speeds[phase.name + phase.suffix];
+  for (std::size_t i = 0; i < contenders.size(); ++i) {
+    speed[contenders[i]->name()] = summarize(tokens_per_second(ms[i], phase.tokens)).median;
+  }
+  speed["counted"] = contenders[peer]->name();
+  report.add({.name = phase.name + "_ratio" + phase.suffix,
+              .unit = "ratio",
+              .counts = fmt::format("time of {} / time of Driftwood through a guest, each measurement against its "
+                                    "neighbour: {}, with the last token's logits",
+                                    contenders[peer]->name(), phase.description),
+              .summary = summarize(pair_ratios(ms[peer], ms[0])),
+              .goal = Goal{Goal::Side::at_least, 1.0}});
+  report.add({.name = phase.name + "_tokens_per_s" + phase.suffix,
+              .unit = "tokens/s",
+              .counts = "Driftwood's speed in the same",
+              .summary = summarize(tokens_per_second(ms[0], phase.tokens)),
+              .goal = {}});
+}
+
+}  // namespace
+
+Result<Report> run_forward(const Options& options) {
+  DW_TRY_ASSIGN(const auto path, find_model(options.model));
+  DW_TRY_ASSIGN(const ModelSummary summary, Model::summarize(path));
+  const auto measured = lengths(options.short_run);
+  // Each side has room for the longest slice, in libllama's unit of 256.
+  ForwardSetup setup{.model = path, .threads = options.threads, .n_ctx = measured.back().n + 256, .tokens = {}};
+  if (setup.threads == 0) {
+    DW_TRY_ASSIGN(const auto device, open_device("cpu"));
+    setup.threads = device->info().threads;
+  }
+  DW_TRY_ASSIGN(setup.tokens, text_tokens(path, measured.back().n + kMostDecoded));
+
+  say("forward: loading " + path.filename().string());
+  std::vector<std::unique_ptr<Contender>> contenders(1);
+  DW_TRY_ASSIGN(contenders[0], make_driftwood(setup));
+  DW_TRY_ASSIGN(auto peers, make_libllama(setup));
+  std::ranges::move(peers, std::back_inserter(contenders));
+  DW_TRY(check_greedy(contenders, kGreedyPrompt, kGreedyTokens));
+
+  Report report("forward");
+  report.add_fact("model", {{"file", path.filename().string()}, {"type", summary.file_type}});
+  report.add_fact("threads", setup.threads);
+  cli::Json speeds = cli::Json::object();
+  const std::string suffix = suffix_of(summary);
+  for (const auto& [n, rounds] : measured) {
+    DW_TRY_ASSIGN(const ForwardTimes times, measure_forward(contenders, n, rounds));
+    const std::string at = fmt::format("_{}{}", n, suffix);
+    add_phase({.name = "prefill",
+               .description = fmt::format("{} tokens into an empty context", n),
+               .suffix = at,
+               .tokens = static_cast<double>(n)},
+              contenders, times.prefill_ms, report, speeds);
+    add_phase({.name = "decode",
+               .description = fmt::format("a token after {}, mean of {} one by one", n, rounds.decode_tokens),
+               .suffix = at},
+              contenders, times.decode_ms, report, speeds);
+  }
+  report.add_fact("tokens_per_s", std::move(speeds));
+  return report;
+}
+
+}  // namespace driftwood::bench

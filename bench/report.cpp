@@ -1,0 +1,57 @@
+#include "report.hpp"
+
+#include <fmt/format.h>
+
+#include "machine_facts.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+std::string number(double value) { return fmt::format("{:.4g}", value); }
+
+std::string text_of(const std::optional<Goal>& goal) {
+  if (!goal) return {};
+  return fmt::format("{} {}", goal->side == Goal::Side::at_most ? "<=" : ">=", number(goal->value));
+}
+
+cli::Json details_of(const Figure& figure) {
+  cli::Json details = {{"median", figure.summary.median},
+                       {"min", figure.summary.min},
+                       {"p95", figure.summary.p95},
+                       {"runs", figure.summary.runs},
+                       {"unit", figure.unit}};
+  if (figure.goal) details["goal"] = text_of(figure.goal);
+  details["counts"] = figure.counts;
+  return details;
+}
+
+}  // namespace
+
+cli::Json Report::to_json() const {
+  cli::Json report = {{"bench", bench_}, {"machine", machine_facts()}};
+  report.update(facts_);
+  cli::Json details = cli::Json::object();
+  for (const Figure& figure : figures_) {
+    report[figure.name] = figure.summary.median;
+    details[figure.name] = details_of(figure);
+  }
+  report["details"] = std::move(details);
+  return report;
+}
+
+void Report::print() const {
+  const cli::Json machine = machine_facts();
+  fmt::print("{} on {}, {} cores, {}\n\n", bench_, machine["processor"].get<std::string>(), machine["cores"].dump(),
+             machine["system"].get<std::string>());
+  std::vector<std::vector<std::string>> rows = {{"figure", "median", "goal", "min", "p95", "runs"}};
+  for (const Figure& figure : figures_) {
+    rows.push_back({figure.name, number(figure.summary.median), text_of(figure.goal), number(figure.summary.min),
+                    number(figure.summary.p95), std::to_string(figure.summary.runs)});
+  }
+  cli::print_table(rows);
+  fmt::print("\n");
+  for (const Figure& figure : figures_) fmt::print("{}: {}\n", figure.name, figure.counts);
+  for (const auto& [name, value] : facts_.items()) fmt::print("{}: {}\n", name, value.dump());
+}
+
+}  // namespace driftwood::bench
