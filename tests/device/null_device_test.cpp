@@ -156,7 +156,9 @@ TEST_F(CopyingNullDevice, WritesBackOnlyWhatTheGraphWrote) {
   std::byte* const beside = region_->data() + 8192 + kTensorBytes;
   const auto graph = Graph::create(*device_, 16, [&](Graph& g, ggml_context* context, ggml_cgraph* nodes) {
     ggml_tensor* a = ggml_new_tensor_1d(context, GGML_TYPE_F32, 64);
-    ggml_tensor* c = ggml_map_custom1(context, a, copy_and_meddle, 1, beside);
+    // A view is a node that writes nothing.
+    ggml_tensor* view = ggml_view_1d(context, a, 64, 0);
+    ggml_tensor* c = ggml_map_custom1(context, view, copy_and_meddle, 1, beside);
     ggml_build_forward_expand(nodes, c);
     EXPECT_TRUE(g.bind(a, import_, 0));
     return g.bind(c, import_, 8192);
