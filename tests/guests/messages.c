@@ -5,17 +5,17 @@
 static char message[256];
 static uint32_t handled;
 
-static int32_t reply_text(const char *text) { return dw_reply(text, (uint32_t)strlen(text)); }
+static int32_t reply_text(const char* text) { return dw_reply(text, (uint32_t)strlen(text)); }
 
 /* Calls with wild arguments; each must fail, and the guest must be able to say so. */
 static int32_t misuse(void) {
-  char *wild = (char *)0xfffffff0u;
+  char* wild = (char*)0xfffffff0u;
   int32_t failed = 0;
   failed += dw_log(DW_LOG_INFO, wild, 64) == DW_E_INVALID_ARGUMENT;
-  failed += dw_get_info((dw_info *)wild) == DW_E_INVALID_ARGUMENT;
-  failed += dw_tensor_run((dw_tensor *)wild, 1, (dw_op *)wild, 1) == DW_E_INVALID_ARGUMENT;
-  failed += dw_tensor_run((dw_tensor *)message, 0xffffffffu, (dw_op *)message, 1) == DW_E_INVALID_ARGUMENT;
-  failed += dw_forward((dw_forward_desc *)wild) == DW_E_INVALID_ARGUMENT;
+  failed += dw_get_info((dw_info*)wild) == DW_E_INVALID_ARGUMENT;
+  failed += dw_tensor_run((dw_tensor*)wild, 1, (dw_op*)wild, 1) == DW_E_INVALID_ARGUMENT;
+  failed += dw_tensor_run((dw_tensor*)message, 0xffffffffu, (dw_op*)message, 1) == DW_E_INVALID_ARGUMENT;
+  failed += dw_forward((dw_forward_desc*)wild) == DW_E_INVALID_ARGUMENT;
   failed += dw_receive(message, 0xffffffffu) == DW_E_INVALID_ARGUMENT;
   failed += dw_model_close(-1) == DW_E_INVALID_ARGUMENT;
   int32_t model = 0;

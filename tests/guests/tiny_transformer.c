@@ -29,19 +29,19 @@ static dw_tensor tensors[32];
 static dw_op ops[32];
 static uint32_t n_tensors, n_ops;
 
-static uint32_t tensor(void *data, uint32_t type, uint32_t ne0, uint32_t ne1, uint32_t ne2) {
+static uint32_t tensor(void* data, uint32_t type, uint32_t ne0, uint32_t ne1, uint32_t ne2) {
   tensors[n_tensors] = (dw_tensor){.data = data, .type = type, .ne = {ne0, ne1, ne2, 1}};
   return n_tensors++;
 }
-static uint32_t matrix(float *data, uint32_t ne0, uint32_t ne1) { return tensor(data, DW_TYPE_F32, ne0, ne1, 1); }
+static uint32_t matrix(float* data, uint32_t ne0, uint32_t ne1) { return tensor(data, DW_TYPE_F32, ne0, ne1, 1); }
 /* Rows of heads as attention wants them: [HEAD, TOKENS, heads] over [HEAD, heads, TOKENS]. */
-static uint32_t heads_of(float *data, uint32_t heads) {
+static uint32_t heads_of(float* data, uint32_t heads) {
   const uint32_t index = tensor(data, DW_TYPE_F32, HEAD, TOKENS, heads);
   const uint32_t nb[4] = {4, heads * HEAD * 4, HEAD * 4, TOKENS * heads * HEAD * 4};
   for (int d = 0; d < 4; ++d) tensors[index].nb[d] = nb[d];
   return index;
 }
-static dw_op *op(uint32_t kind, uint32_t dst, uint32_t src0, uint32_t src1) {
+static dw_op* op(uint32_t kind, uint32_t dst, uint32_t src0, uint32_t src1) {
   ops[n_ops] = (dw_op){.op = kind, .dst = dst, .src = {src0, src1, DW_NO_TENSOR, DW_NO_TENSOR}};
   return &ops[n_ops++];
 }
@@ -50,7 +50,7 @@ static void norm(uint32_t dst, uint32_t src, uint32_t weight) {
   op(DW_OP_MUL, dst, dst, weight);
 }
 static void rope(uint32_t data, uint32_t at) {
-  dw_op *turn = op(DW_OP_ROPE, data, data, at);
+  dw_op* turn = op(DW_OP_ROPE, data, data, at);
   turn->i[0] = HEAD;
   turn->i[1] = DW_ROPE_NEOX;
   turn->f[0] = 10000.0f;
@@ -84,8 +84,8 @@ DW_EXPORT("forward") int32_t forward(void) {
   op(DW_OP_MATMUL, matrix(v, KV, TOKENS), matrix(weights + WV, EMBD, KV), th);
   rope(tensor(q, DW_TYPE_F32, HEAD, HEADS, TOKENS), at);
   rope(tensor(k, DW_TYPE_F32, HEAD, KV_HEADS, TOKENS), at);
-  dw_op *attention = op(DW_OP_ATTENTION, tensor(mixed, DW_TYPE_F32, HEAD, HEADS, TOKENS), heads_of(q, HEADS),
-                        heads_of(k, KV_HEADS));
+  dw_op* attention =
+      op(DW_OP_ATTENTION, tensor(mixed, DW_TYPE_F32, HEAD, HEADS, TOKENS), heads_of(q, HEADS), heads_of(k, KV_HEADS));
   attention->src[2] = heads_of(v, KV_HEADS);
   attention->src[3] = tensor(mask, DW_TYPE_F16, TOKENS, TOKENS, 1);
   attention->f[0] = 0.25f;

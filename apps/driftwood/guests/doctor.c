@@ -61,7 +61,7 @@ DW_EXPORT("get_info") int32_t get_info(void) {
   return status < 0 ? status : (int32_t)(uintptr_t)&info;
 }
 
-DW_EXPORT("load") int32_t load(int32_t address) { return *(const volatile int32_t *)(uintptr_t)address; }
-DW_EXPORT("store") void store(int32_t address, int32_t value) { *(volatile int32_t *)(uintptr_t)address = value; }
+DW_EXPORT("load") int32_t load(int32_t address) { return *(const volatile int32_t*)(uintptr_t)address; }
+DW_EXPORT("store") void store(int32_t address, int32_t value) { *(volatile int32_t*)(uintptr_t)address = value; }
 /* Pages of linear memory before it grew, or -1. */
 DW_EXPORT("grow") int32_t grow(int32_t pages) { return (int32_t)__builtin_wasm_memory_grow(0, (size_t)pages); }
