@@ -124,10 +124,10 @@ bool Conversation::drop_oldest_turn() {
 
 Result<Conversation::Prompt> Conversation::make_prompt_that_fits() {
   DW_TRY_ASSIGN(Prompt prompt, make_prompt());
-  if (options_.when_full == WhenFull::stop || fits(prompt, 0)) return prompt;
-  // Makes some room at once, so that not every turn has to compute everything anew.
-  const std::uint32_t room = context_.n_ctx() / 4;
-  while (!fits(prompt, room) && drop_oldest_turn()) {
+  // An answer needs room too.
+  if (options_.when_full == WhenFull::stop || fits(prompt, context_.n_ctx() / 8)) return prompt;
+  // Makes more room than that at once, so that not every turn has to compute everything anew.
+  while (!fits(prompt, context_.n_ctx() / 4) && drop_oldest_turn()) {
     DW_TRY_ASSIGN(prompt, make_prompt());
   }
   return prompt;

@@ -29,8 +29,10 @@ struct AnswerOptions {
 
 /// What to do when the messages no longer fit into the Context.
 enum class WhenFull {
-  stop,         ///< the turn ends with Finish::context_full
-  drop_oldest,  ///< forget the oldest turns, never the system prompt, and compute what stays anew
+  stop,  ///< the turn ends with Finish::context_full
+  /// Forget the oldest turns, never the system prompt, once an eighth of the Context is not left for the answer, until
+  /// a quarter is; what stays is computed anew.
+  drop_oldest,
 };
 
 struct ConversationOptions {
