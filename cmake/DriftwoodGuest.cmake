@@ -25,11 +25,10 @@ endif()
 # Makes the target guest_<name> and the file <name>.wasm in the current binary folder; its path is in the target's
 # property DRIFTWOOD_WASM and, in the caller, in the variable guest_<name>. A guest is a command (`_start`), or with
 # REACTOR a library of exports (`_initialize`, `driftwood_receive`). LINK names what driftwood_guest_library declared.
-function(driftwood_guest)
-  driftwood_named_arguments(ARGN)
-  cmake_parse_arguments(arg "REACTOR" "NAME" "SOURCES;LINK;INCLUDES;FLAGS;LINK_FLAGS" ${ARGN})
-  set(target "guest_${arg_NAME}")
-  set(wasm "${CMAKE_CURRENT_BINARY_DIR}/${arg_NAME}.wasm")
+function(driftwood_guest name)
+  cmake_parse_arguments(arg "REACTOR" "" "SOURCES;LINK;INCLUDES;FLAGS;LINK_FLAGS" ${ARGN})
+  set(target "guest_${name}")
+  set(wasm "${CMAKE_CURRENT_BINARY_DIR}/${name}.wasm")
   set(${target} "${wasm}" PARENT_SCOPE)
   if(NOT DRIFTWOOD_BUILD_GUESTS)
     return()
@@ -64,7 +63,7 @@ function(driftwood_guest)
       COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${compiler} ${DRIFTWOOD_GUEST_FLAGS} ${includes} ${arg_FLAGS}
         -MD -MF "${object}.d" -MT "${depfile_target}" -c "${source}" -o "${object}"
       DEPENDS "${source}" DEPFILE "${object}.d"
-      COMMENT "Compiling guest ${arg_NAME}: ${file_name}"
+      COMMENT "Compiling guest ${name}: ${file_name}"
       COMMAND_EXPAND_LISTS VERBATIM)
     list(APPEND objects "${object}")
   endforeach()
@@ -78,7 +77,7 @@ function(driftwood_guest)
     COMMAND "${DRIFTWOOD_GUEST_CXX}" ${DRIFTWOOD_GUEST_FLAGS} ${model} ${objects} -Wl,--gc-sections ${arg_LINK_FLAGS}
       -o "${wasm}"
     DEPENDS ${objects}
-    COMMENT "Linking guest ${arg_NAME}.wasm"
+    COMMENT "Linking guest ${name}.wasm"
     COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(${target} ALL DEPENDS "${wasm}")
   set_target_properties(${target} PROPERTIES DRIFTWOOD_WASM "${wasm}")
@@ -87,13 +86,12 @@ endfunction()
 # driftwood_guest_library(cpp-sdk SOURCES sampler.cpp ... INCLUDES sdk/cpp/include)
 #
 # Sources that several guests compile in, and the include folders that they need.
-function(driftwood_guest_library)
-  driftwood_named_arguments(ARGN)
-  cmake_parse_arguments(arg "" "NAME" "SOURCES;INCLUDES" ${ARGN})
+function(driftwood_guest_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;INCLUDES" ${ARGN})
   foreach(list IN ITEMS arg_SOURCES arg_INCLUDES)
     list(TRANSFORM ${list} PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/" REGEX "^[^/]")
   endforeach()
-  add_custom_target(guest_library_${arg_NAME} SOURCES ${arg_SOURCES})
-  set_target_properties(guest_library_${arg_NAME} PROPERTIES
+  add_custom_target(guest_library_${name} SOURCES ${arg_SOURCES})
+  set_target_properties(guest_library_${name} PROPERTIES
     DRIFTWOOD_SOURCES "${arg_SOURCES}" DRIFTWOOD_INCLUDES "${arg_INCLUDES}")
 endfunction()

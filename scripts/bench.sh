@@ -12,7 +12,7 @@ case "${1:-}" in -h | --help)
 esac
 preset=${DRIFTWOOD_PRESET:-release}
 plan_steps 5
-set_up build bench
+set_up build
 need_model
 build "$preset" driftwood-bench driftwood
 export DRIFTWOOD_TEST_MODEL=$DW_MODEL

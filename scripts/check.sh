@@ -30,7 +30,7 @@ project_files() {
 cpp_files() { project_files | grep -E '\.(cpp|hpp|c|h)$' | while read -r file; do if [ -e "$file" ]; then echo "$file"; fi; done; }
 
 plan_steps 9
-set_up build test bench check
+set_up build test check
 
 step "format"
 clang_format=$(command -v clang-format-19 || command -v clang-format)

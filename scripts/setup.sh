@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the missing packages and builds the pinned dependencies, so that `cmake --preset dev` works.
-#   scripts/setup.sh [build|test|bench|check]...   for these purposes only; default: all of them
+#   scripts/setup.sh [build|test|check]...   for these purposes only; default: all of them
 # Needs root or sudo where packages are missing. Can be run again at little cost, and goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,6 +12,6 @@ case "${1:-}" in -h | --help)
   ;;
 esac
 plan_steps 3
-if [ $# = 0 ]; then set -- build test bench check; fi
+if [ $# = 0 ]; then set -- build test check; fi
 set_up "$@"
 say "done after $(elapsed); go on with: cmake --preset dev && cmake --build --preset dev"

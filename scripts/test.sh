@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 
 plan_steps 6
-set_up build test bench
+set_up build test
 need_model
 if [ "$preset" = fuzz ]; then
   build fuzz driftwood_fuzzers

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
 # The packages that Driftwood needs, by group, and how they are installed. Needs common.sh and cargo.sh.
-#   build  compilers, tools and libraries     bench  Google Benchmark
-#   test   GoogleTest and libFuzzer           check  clang-format, shellcheck
+#   build  compilers, tools and libraries
+#   test   GoogleTest and libFuzzer
+#   check  clang-format, shellcheck
 
 debian_packages() { # GROUP LLVM
   local llvm=$2
   case "$1" in
     build)
       echo ca-certificates gcc g++ libc6-dev cmake ninja-build ccache pkg-config python3 python3-pip \
-        libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libsqlite3-dev libzstd-dev libssl-dev libhwy-dev libedit-dev \
+        libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libssl-dev libhwy-dev libedit-dev \
         "clang-$llvm" "lld-$llvm" "libclang-rt-$llvm-dev-wasm32" "libc++-$llvm-dev-wasm32" \
         "libc++abi-$llvm-dev-wasm32" wasi-libc
       find_cargo >/dev/null || debian_cargo
       ;;
     test) echo libgtest-dev libgmock-dev "libclang-rt-$llvm-dev" ;;
-    bench) echo libbenchmark-dev ;;
     check) echo "clang-format-$llvm" shellcheck ;;
   esac
 }
@@ -85,10 +85,9 @@ install_brew_packages() { # GROUP...
   have brew || die "Homebrew is needed to install packages on macOS."
   for group in "$@"; do
     case "$group" in
-      build) wanted="$wanted cmake ninja ccache pkgconf python cli11 spdlog fmt nlohmann-json zstd openssl@3 highway \
+      build) wanted="$wanted cmake ninja ccache pkgconf python cli11 spdlog fmt nlohmann-json openssl@3 highway \
         llvm lld wasi-libc wasi-runtimes" && { find_cargo >/dev/null || wanted="$wanted rust"; } ;;
       test) wanted="$wanted googletest" ;;
-      bench) wanted="$wanted google-benchmark" ;;
       check) wanted="$wanted clang-format shellcheck" ;;
     esac
   done
@@ -110,8 +109,8 @@ install_packages() {
   step "system packages for $*"
   for group in "$@"; do
     case "$group" in
-      build | test | bench | check) ;;
-      *) die "There is no package group '$group'; there are build, test, bench and check." ;;
+      build | test | check) ;;
+      *) die "There is no package group '$group'; there are build, test and check." ;;
     esac
   done
   if [ "$DW_OS" = Darwin ]; then
