@@ -28,7 +28,8 @@ Result<std::span<const float>> DeviceStep::run(std::int32_t token, std::uint32_t
     graph_.plus(next, state, attend(layer, norm(state, layer.attention_norm), position));
     graph_.plus(state, next, feed_forward(layer, norm(next, layer.hidden_norm)));
   }
-  graph_.matmul(row(scratch_->logits, kVocab), embedding, norm(state, model_->final_norm));
+  const Tensor head = graph_.tensor(model_->head, {kWidth, kVocab});
+  graph_.matmul(row(scratch_->logits, kVocab), head, norm(state, model_->final_norm));
   DW_TRY(graph_.run());
   return std::span<const float>(scratch_->logits);
 }

@@ -89,7 +89,7 @@ void reference_step(const Transformer& model, std::int32_t token, std::uint32_t 
     for (std::size_t i = 0; i < kHidden; ++i) hidden[i] = hidden[i] / (1 + std::exp(-hidden[i])) * up[i];
     add(state, matmul<kWidth>(layer.down, hidden));
   }
-  const auto result = matmul<kVocab>(model.embedding, rms_norm(state, model.final_norm));
+  const auto result = matmul<kVocab>(model.head, rms_norm(state, model.final_norm));
   std::copy(result.begin(), result.end(), logits.begin());
 }
 

@@ -39,10 +39,11 @@ struct Filler {
 
 driftwood::guest::Result<Transformer> Transformer::create(std::uint64_t seed) {
   Transformer model;
-  constexpr std::uint32_t kFloats = kVocab * kWidth + kWidth + kLayers * kLayerFloats;
+  constexpr std::uint32_t kFloats = 2 * kVocab * kWidth + kWidth + kLayers * kLayerFloats;
   DW_TRY_ASSIGN(model.memory, Block::allocate(kFloats * sizeof(float), 4096));
   Filler fill = {model.memory.as<float>().data(), Generator::seeded(seed)};
   model.embedding = fill.random(kVocab * kWidth, 1);
+  model.head = fill.random(kVocab * kWidth, 1);
   model.final_norm = fill.constant(kWidth, 1);
   for (Layer& layer : model.layers) {
     layer.attention_norm = fill.constant(kWidth, 1);

@@ -35,7 +35,8 @@ struct Layer {
 
 struct Transformer {
   driftwood::guest::Block memory;
-  float* embedding = nullptr;  ///< [kWidth, kVocab], also the head
+  float* embedding = nullptr;  ///< [kWidth, kVocab]
+  float* head = nullptr;       ///< [kWidth, kVocab]
   float* final_norm = nullptr;
   Layer layers[kLayers] = {};
 
