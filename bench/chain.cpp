@@ -13,8 +13,10 @@
 namespace driftwood::bench {
 namespace {
 
-constexpr std::int32_t kCalls = 1'000'000;
-constexpr int kWarmUp = 2;
+/// In one loop: long enough for the clock, short enough to fit between two interruptions.
+constexpr std::int32_t kCalls = 100'000;
+constexpr Rounds kRounds{.warm_up = 2, .at_most = 500, .at_least = 10, .seconds = 20};
+constexpr Rounds kShortRounds{.warm_up = 1, .at_most = 50, .at_least = 10, .seconds = 1};
 
 /// Nanoseconds for each of kCalls calls that the guest makes in a loop; `sum` is what they give together.
 Result<double> time_calls(Guest& guest, std::string_view loop, std::int32_t sum) {
@@ -29,10 +31,10 @@ Result<double> time_calls(Guest& guest, std::string_view loop, std::int32_t sum)
 Result<void> measure_calls(Guest& guest, bool short_run, Report& report) {
   const Measurement loops[] = {[&] { return time_calls(guest, "host_calls", kCalls * DW_ABI_VERSION); },
                                [&] { return time_calls(guest, "info_calls", kCalls); }};
-  DW_TRY_ASSIGN(auto ns, interleave(loops, kWarmUp, short_run ? 5 : 51));
+  DW_TRY_ASSIGN(auto ns, interleave(loops, short_run ? kShortRounds : kRounds));
   report.add({.name = "host_call_ns",
               .unit = "ns",
-              .counts = "one call of dw_abi_version, the cheapest, by a guest's loop of a million, its loop included",
+              .counts = "one call of dw_abi_version, the cheapest, in a guest's loop of 100,000, the loop included",
               .summary = summarize(std::move(ns[0])),
               .goal = Goal{Goal::Side::at_most, 25}});
   report.add({.name = "info_call_ns",

@@ -12,7 +12,8 @@ constexpr std::int64_t kN = 128;
 constexpr std::size_t kMatrixBytes = kN * kN * sizeof(float);
 /// Products in a slice: long enough for the clock, short enough for both sides to meet the same machine.
 constexpr std::int32_t kSlice = 16;
-constexpr int kWarmUp = 20;
+constexpr Rounds kRounds{.warm_up = 20, .at_most = 1500, .at_least = 25, .seconds = 20};
+constexpr Rounds kShortRounds{.warm_up = 5, .at_most = 150, .at_least = 3, .seconds = 2};
 
 /// The guest's own product, asked for by the host: the same operands and result in the same place.
 Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import) {
@@ -59,7 +60,7 @@ Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& 
   DW_TRY(check(guest, "by the guest", by_guest));
   DW_TRY(check(guest, "natively", by_host));
   const Measurement sides[] = {by_guest, by_host};
-  DW_TRY_ASSIGN(auto us, interleave(sides, kWarmUp, short_run ? 150 : 1500));
+  DW_TRY_ASSIGN(auto us, interleave(sides, short_run ? kShortRounds : kRounds));
   DW_TRY(check(guest, "by the guest", by_guest));
 
   report.add({.name = "gemm_ratio",

@@ -16,7 +16,8 @@ namespace {
 constexpr std::size_t kRange = 16 * kMiB;
 constexpr std::size_t kFloats = kRange / sizeof(float);
 constexpr double kMegabyte = 1e6;
-constexpr int kWarmUp = 2;
+constexpr Rounds kRounds{.warm_up = 2, .at_most = 25, .at_least = 5, .seconds = 10};
+constexpr Rounds kShortRounds{.warm_up = 2, .at_most = 5, .at_least = 3, .seconds = 1};
 
 std::span<float> floats_of(Region& region) { return {reinterpret_cast<float*>(region.data()), kFloats}; }
 
@@ -57,10 +58,11 @@ Result<double> growth_by_import(Device& device) {
 Result<double> growth_by_copy() {
   DW_TRY_ASSIGN(const auto region, written_region());
   DW_TRY_ASSIGN(const std::uint64_t before, cli::resident_bytes());
-  const auto copy = std::make_unique_for_overwrite<std::byte[]>(kRange);
-  std::memcpy(copy.get(), region->data(), kRange);
+  // Fresh pages each time: the heap would hand out those of the copy before.
+  DW_TRY_ASSIGN(const auto copy, Region::create({.reserve = kRange, .commit = kRange}));
+  std::memcpy(copy->data(), region->data(), kRange);
   DW_TRY_ASSIGN(const double growth, megabytes_since(before));
-  if (std::memcmp(copy.get(), region->data(), kRange) == 0) return growth;
+  if (std::memcmp(copy->data(), region->data(), kRange) == 0) return growth;
   return fail(ErrorCode::internal, "A copy of 16 MiB differs from what was copied.");
 }
 
@@ -68,7 +70,7 @@ Result<double> growth_by_copy() {
 
 Result<void> measure_rss(Device& device, bool short_run, Report& report) {
   const Measurement sides[] = {[&] { return growth_by_import(device); }, growth_by_copy};
-  DW_TRY_ASSIGN(auto growth, interleave(sides, kWarmUp, short_run ? 5 : 25));
+  DW_TRY_ASSIGN(auto growth, interleave(sides, short_run ? kShortRounds : kRounds));
   report.add({.name = "rss_delta_mb",
               .unit = "MB",
               .counts = "resident memory (10^6 bytes) that an import of 16 MiB of a written Region adds, with one pass "

@@ -82,7 +82,7 @@ Result<void> measure_starts(bool short_run, Report& report) {
               .goal = {}});
   report.add({.name = "start_uncached_ms",
               .unit = "ms",
-              .counts = "likewise with an empty module cache: the guest (a few hundred bytes) is compiled",
+              .counts = "likewise with an empty module cache: the guest (15 kB) is compiled",
               .summary = summarize(std::move(empty_ms)),
               .goal = {}});
   return {};

@@ -37,12 +37,27 @@ struct Length {
 
 std::vector<Length> lengths(bool short_run) {
   if (short_run) {
-    return {{24, {.warm_up = 1, .prefill = 3, .decode = 3, .decode_tokens = 8}},
-            {512, {.warm_up = 0, .prefill = 2, .decode = 3, .decode_tokens = 8}}};
+    return {{24,
+             {.prefill = {.warm_up = 1, .at_most = 3, .at_least = 1, .seconds = 5},
+              .decode = {.warm_up = 1, .at_most = 3, .at_least = 1, .seconds = 5},
+              .decode_tokens = 8}},
+            {512,
+             {.prefill = {.warm_up = 0, .at_most = 2, .at_least = 1, .seconds = 10},
+              .decode = {.warm_up = 1, .at_most = 3, .at_least = 1, .seconds = 10},
+              .decode_tokens = 8}}};
   }
-  return {{24, {.warm_up = 2, .prefill = 25, .decode = 25, .decode_tokens = kMostDecoded}},
-          {512, {.warm_up = 1, .prefill = 7, .decode = 15, .decode_tokens = kMostDecoded}},
-          {4096, {.warm_up = 0, .prefill = 3, .decode = 7, .decode_tokens = kMostDecoded}}};
+  return {{24,
+           {.prefill = {.warm_up = 2, .at_most = 25, .at_least = 5, .seconds = 60},
+            .decode = {.warm_up = 1, .at_most = 25, .at_least = 5, .seconds = 60},
+            .decode_tokens = kMostDecoded}},
+          {512,
+           {.prefill = {.warm_up = 1, .at_most = 9, .at_least = 3, .seconds = 90},
+            .decode = {.warm_up = 1, .at_most = 15, .at_least = 5, .seconds = 60},
+            .decode_tokens = kMostDecoded}},
+          {4096,
+           {.prefill = {.warm_up = 0, .at_most = 3, .at_least = 2, .seconds = 180},
+            .decode = {.warm_up = 1, .at_most = 9, .at_least = 3, .seconds = 90},
+            .decode_tokens = kMostDecoded}}};
 }
 
 Result<std::filesystem::path> find_model(const std::string& given) {
@@ -131,11 +146,13 @@ Result<Report> run_forward(const Options& options) {
   DW_TRY_ASSIGN(contenders[0], make_driftwood(setup));
   DW_TRY_ASSIGN(auto peers, make_libllama(setup));
   std::ranges::move(peers, std::back_inserter(contenders));
-  DW_TRY(check_greedy(contenders, kGreedyPrompt, kGreedyTokens));
+  DW_TRY_ASSIGN(const Agreement agreement, check_greedy(contenders, kGreedyPrompt, kGreedyTokens));
 
   Report report("forward");
   report.add_fact("model", {{"file", path.filename().string()}, {"type", summary.file_type}});
   report.add_fact("threads", setup.threads);
+  report.add_fact("greedy",
+                  {{"tokens", agreement.tokens}, {"same", agreement.same}, {"largest_gap", agreement.largest_gap}});
   cli::Json speeds = cli::Json::object();
   const std::string suffix = suffix_of(summary);
   for (const auto& [n, rounds] : measured) {

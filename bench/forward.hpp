@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "interleave.hpp"
 #include "model/tokenizer.hpp"
 
 namespace driftwood::bench {
@@ -33,8 +34,10 @@ class Contender {
   virtual Result<void> decode(std::uint32_t first, std::uint32_t n) = 0;
   /// Forgets the tokens from position `n` on.
   virtual Result<void> rewind(std::uint32_t n) = 0;
-  /// After prefill(n_prompt): `n` tokens, each the most likely after those before it.
-  virtual Result<std::vector<Token>> greedy(std::uint32_t n_prompt, std::uint32_t n) = 0;
+  /// Appends any token.
+  virtual Result<void> append(Token token) = 0;
+  /// Of the last token; dies with the next call.
+  virtual std::span<const float> logits() const noexcept = 0;
   /// Its threads are ready to compute, as they are in the middle of an answer.
   virtual void wake() {}
   /// Its threads leave the cores to the next contender.
@@ -58,17 +61,24 @@ struct ForwardTimes {
   std::vector<std::vector<double>> decode_ms;  ///< for each token
 };
 struct ForwardRounds {
-  int warm_up = 0;
-  int prefill = 0;
-  int decode = 0;
+  Rounds prefill;
+  Rounds decode;
   std::uint32_t decode_tokens = 0;  ///< in a slice, each slice after the same tokens
 };
 
 /// Prefill of `n` tokens and decode after them, the contenders in turns.
 Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n,
                                      const ForwardRounds& rounds);
-/// An error unless the first contender picks the same greedy tokens as one of the others.
-Result<void> check_greedy(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n_prompt,
-                          std::uint32_t n);
+/// What the others think of the first contender's greedy tokens, all having seen the same ones.
+struct Agreement {
+  std::uint32_t tokens = 0;
+  std::uint32_t same = 0;  ///< that the closest of the others would have picked, too
+  float largest_gap = 0;   ///< how far below its own best logit that one puts a token that was picked
+};
+
+/// After a prompt of `n_prompt` tokens the first contender picks `n`, each the most likely one. An error where each of
+/// the others finds one of them further below its best than rounding explains.
+Result<Agreement> check_greedy(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n_prompt,
+                               std::uint32_t n);
 
 }  // namespace driftwood::bench

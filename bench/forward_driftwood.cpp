@@ -33,8 +33,9 @@ class DriftwoodContender final : public Contender {
     DW_TRY_ASSIGN(made->guest_, Guest::spawn(*made->engine_, forward_guest(), std::move(host)));
     DW_TRY(made->call("prepare", {{number(setup.n_ctx)}}));
     const std::span<const Token> tokens = setup.tokens;
-    DW_TRY_ASSIGN(made->tokens_, made->guest_->address("tokens_address", tokens.size_bytes()));
-    std::memcpy(made->guest_->memory().data() + made->tokens_, tokens.data(), tokens.size_bytes());
+    DW_TRY_ASSIGN(const std::size_t place, made->guest_->address("tokens_address", tokens.size_bytes()));
+    std::memcpy(made->guest_->memory().data() + place, tokens.data(), tokens.size_bytes());
+    DW_TRY(made->find_logits());
     return made;
   }
 
@@ -45,17 +46,8 @@ class DriftwoodContender final : public Contender {
   Result<void> rewind(std::uint32_t n) override { return call("rewind", {{number(n)}}); }
   void rest() override { std::this_thread::sleep_for(kUntilAsleep); }
 
-  Result<std::vector<Token>> greedy(std::uint32_t n_prompt, std::uint32_t n) override {
-    // The guest puts its choices in the place of the tokens that would be fed.
-    std::vector<Token> fed(n);
-    std::vector<Token> chosen(n);
-    std::byte* place = guest_->memory().data() + tokens_ + n_prompt * sizeof(Token);
-    std::memcpy(fed.data(), place, n * sizeof(Token));
-    DW_TRY(call("greedy", {{number(n_prompt), number(n)}}));
-    std::memcpy(chosen.data(), place, n * sizeof(Token));
-    std::memcpy(place, fed.data(), n * sizeof(Token));
-    return chosen;
-  }
+  Result<void> append(Token token) override { return call("append", {{token}}); }
+  std::span<const float> logits() const noexcept override { return logits_; }
 
  private:
   DriftwoodContender() : Contender("driftwood") {}
@@ -65,11 +57,19 @@ class DriftwoodContender final : public Contender {
     return {};
   }
 
+  Result<void> find_logits() {
+    DW_TRY_ASSIGN(const std::int32_t n_vocab, guest_->call("vocabulary"));
+    const auto count = static_cast<std::size_t>(n_vocab);
+    DW_TRY_ASSIGN(const std::size_t place, guest_->address("logits_address", count * sizeof(float)));
+    logits_ = {reinterpret_cast<const float*>(guest_->memory().data() + place), count};
+    return {};
+  }
+
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ModelPool> models_;
   std::unique_ptr<Guest> guest_;
-  std::size_t tokens_ = 0;  ///< where they lie in the guest's memory
+  std::span<const float> logits_;  ///< in the guest's memory
 };
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "forward.hpp"
 #include "peer_llama.hpp"
 
@@ -23,14 +21,11 @@ class LibllamaContender final : public Contender {
   }
   Result<void> rewind(std::uint32_t n) override { return context_->rewind(n); }
 
-  Result<std::vector<Token>> greedy(std::uint32_t, std::uint32_t n) override {
-    std::vector<Token> chosen;
-    while (chosen.size() < n) {
-      chosen.push_back(static_cast<Token>(std::ranges::max_element(logits_) - logits_.begin()));
-      DW_TRY_ASSIGN(logits_, context_->forward({&chosen.back(), 1}));
-    }
-    return chosen;
+  Result<void> append(Token token) override {
+    DW_TRY_ASSIGN(logits_, context_->forward({&token, 1}));
+    return {};
   }
+  std::span<const float> logits() const noexcept override { return logits_; }
   void wake() override { context_->resume(); }
   void rest() override { context_->pause(); }
 

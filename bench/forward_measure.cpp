@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "benchmark.hpp"
 #include "core/clock.hpp"
 #include "forward.hpp"
@@ -7,6 +9,9 @@
 
 namespace driftwood::bench {
 namespace {
+
+/// Logits of sides whose kernels round differently (4-bit weights, 8-bit activations) lie this close together.
+constexpr float kRounding = 0.25F;
 
 using Work = std::function<Result<void>(Contender&)>;
 
@@ -34,6 +39,13 @@ std::vector<Measurement> in_turns(std::span<const std::unique_ptr<Contender>> co
   return sides;
 }
 
+Result<float> gap_below_best(const Contender& contender, std::size_t token) {
+  const std::span<const float> logits = contender.logits();
+  if (token < logits.size()) return std::ranges::max(logits) - logits[token];
+  return fail(ErrorCode::internal,
+              fmt::format("{} gave {} logits, none of them for token {}.", contender.name(), logits.size(), token));
+}
+
 }  // namespace
 
 Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n,
@@ -42,7 +54,7 @@ Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>>
   const auto prefills = in_turns(
       contenders, fmt::format("prefill of {}", n), [](Contender& contender) { return contender.rewind(0); },
       [n](Contender& contender) { return contender.prefill(n); });
-  DW_TRY_ASSIGN(times.prefill_ms, interleave(prefills, rounds.warm_up, rounds.prefill));
+  DW_TRY_ASSIGN(times.prefill_ms, interleave(prefills, rounds.prefill));
 
   const std::uint32_t count = rounds.decode_tokens;
   const auto decodes = in_turns(
@@ -53,30 +65,42 @@ Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>>
         return contender.decode(n - 1, 1);
       },
       [n, count](Contender& contender) { return contender.decode(n, count); });
-  DW_TRY_ASSIGN(times.decode_ms, interleave(decodes, 1, rounds.decode));
+  DW_TRY_ASSIGN(times.decode_ms, interleave(decodes, rounds.decode));
   for (auto& slices : times.decode_ms) {
     for (double& ms : slices) ms /= count;
   }
   return times;
 }
 
-Result<void> check_greedy(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n_prompt,
-                          std::uint32_t n) {
-  std::vector<std::vector<Token>> chosen;
+Result<Agreement> check_greedy(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n_prompt,
+                               std::uint32_t n) {
+  std::vector<Agreement> agreements(contenders.size(), Agreement{.tokens = n});
   for (const auto& contender : contenders) {
     contender->wake();
     DW_TRY(contender->rewind(0));
     DW_TRY(contender->prefill(n_prompt));
-    DW_TRY_ASSIGN(auto tokens, contender->greedy(n_prompt, n));
     contender->rest();
-    chosen.push_back(std::move(tokens));
   }
-  for (std::size_t i = 1; i < chosen.size(); ++i) {
-    if (chosen[i] == chosen[0]) return {};
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const std::span<const float> logits = contenders[0]->logits();
+    const auto chosen = std::ranges::max_element(logits) - logits.begin();
+    for (std::size_t side = 0; side < contenders.size(); ++side) {
+      Contender& contender = *contenders[side];
+      DW_TRY_ASSIGN(const float gap, gap_below_best(contender, static_cast<std::size_t>(chosen)));
+      Agreement& agreement = agreements[side];
+      agreement.same += gap == 0 ? 1 : 0;
+      agreement.largest_gap = std::max(agreement.largest_gap, gap);
+      contender.wake();
+      DW_TRY(contender.append(static_cast<Token>(chosen)));
+      contender.rest();
+    }
   }
-  const auto differ = std::ranges::mismatch(chosen[0], chosen[1]).in1 - chosen[0].begin();
+  const auto closest = std::ranges::min(std::span(agreements).subspan(1), {}, &Agreement::largest_gap);
+  if (closest.largest_gap <= kRounding) return closest;
   return fail(ErrorCode::internal,
-              fmt::format("Driftwood's and libllama's greedy tokens differ from number {} of {} on.", differ + 1, n));
+              fmt::format("Of Driftwood's {} greedy tokens, libllama would pick {}, and one lies {} below its best "
+                          "logit; rounding explains {}.",
+                          n, closest.same, closest.largest_gap, kRounding));
 }
 
 }  // namespace driftwood::bench

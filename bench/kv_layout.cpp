@@ -10,10 +10,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <numeric>
 #include <set>
+#include <stdexcept>
 #include <string_view>
 #include <vector>
 

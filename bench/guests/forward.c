@@ -27,14 +27,6 @@ static int32_t forward(const int32_t* first, uint32_t count) {
   return dw_forward(&desc);
 }
 
-static int32_t most_likely(void) {
-  uint32_t best = 0;
-  for (uint32_t i = 1; i < n_vocab; ++i) {
-    if (logits[i] > logits[best]) best = i;
-  }
-  return (int32_t)best;
-}
-
 /* Makes a Context for `n_ctx` tokens. */
 DW_EXPORT("prepare") int32_t prepare(int32_t n_ctx) {
   if (n_ctx < 1 || n_ctx > MAX_TOKENS) return DW_E_INVALID_ARGUMENT;
@@ -59,6 +51,9 @@ DW_EXPORT("prepare") int32_t prepare(int32_t n_ctx) {
 }
 
 DW_EXPORT("tokens_address") int32_t tokens_address(void) { return (int32_t)(uintptr_t)tokens; }
+/* Those of the last token. */
+DW_EXPORT("logits_address") int32_t logits_address(void) { return (int32_t)(uintptr_t)logits; }
+DW_EXPORT("vocabulary") int32_t vocabulary(void) { return (int32_t)n_vocab; }
 
 /* Forgets all tokens from `n_tokens` on. */
 DW_EXPORT("rewind") int32_t rewind_to(int32_t n_tokens) {
@@ -81,14 +76,4 @@ DW_EXPORT("decode") int32_t decode(int32_t first, int32_t count) {
   return 0;
 }
 
-/* After prefill(n_prompt): the most likely token each time, `count` of them, put behind the prompt. */
-DW_EXPORT("greedy") int32_t greedy(int32_t n_prompt, int32_t count) {
-  if (n_prompt < 0 || count < 0 || n_prompt > MAX_TOKENS - count) return DW_E_INVALID_ARGUMENT;
-  for (int32_t i = 0; i < count; ++i) {
-    int32_t* next = tokens + n_prompt + i;
-    *next = most_likely();
-    const int32_t status = forward(next, 1);
-    if (status < 0) return status;
-  }
-  return 0;
-}
+DW_EXPORT("append") int32_t append(int32_t token) { return forward(&token, 1); }

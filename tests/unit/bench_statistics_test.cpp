@@ -39,18 +39,26 @@ TEST(Interleave, TakesTurnsAndLeavesOutTheWarmUp) {
                                  order.push_back(1);
                                  return static_cast<double>(order.size());
                                }};
-  const auto values = interleave(sides, 1, 2);
+  const auto values = interleave(sides, {.warm_up = 1, .at_most = 2, .at_least = 2});
   ASSERT_TRUE(values.has_value());
   EXPECT_EQ(order, (std::vector<int>{0, 1, 0, 1, 0, 1}));
   EXPECT_EQ((*values)[0], (std::vector<double>{3, 5}));
   EXPECT_EQ((*values)[1], (std::vector<double>{4, 6}));
 }
 
+TEST(Interleave, EndsEarlyWhenTheTimeIsUpButNotBeforeTheLeastNumberOfRounds) {
+  int calls = 0;
+  const Measurement sides[] = {[&]() -> Result<double> { return ++calls; }};
+  const auto values = interleave(sides, {.warm_up = 9, .at_most = 1000, .at_least = 3, .seconds = 1e-12});
+  ASSERT_TRUE(values.has_value());
+  EXPECT_EQ((*values)[0], (std::vector<double>{2, 3, 4}));
+}
+
 TEST(Interleave, EndsAtTheFirstError) {
   int later = 0;
   const Measurement sides[] = {[]() -> Result<double> { return fail(ErrorCode::internal, "It is wrong."); },
                                [&]() -> Result<double> { return ++later; }};
-  const auto values = interleave(sides, 0, 3);
+  const auto values = interleave(sides, {.warm_up = 0, .at_most = 3});
   ASSERT_FALSE(values.has_value());
   EXPECT_EQ(values.error().message, "It is wrong.");
   EXPECT_EQ(later, 0);
