@@ -3,6 +3,7 @@
 // Immutable after loading; every function may be called from any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>

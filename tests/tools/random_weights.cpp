@@ -49,7 +49,7 @@ void fill_random(std::span<std::byte> data, ggml_type type, std::int64_t columns
   // Quantizing is slow work; small tensors are not worth a thread.
   const std::size_t workers = rows < kRowsWorthThreads ? 1 : std::max(1U, std::thread::hardware_concurrency());
   ggml_quantize_init(type);
-  std::vector<std::jthread> threads;
+  std::vector<std::thread> threads;
   for (std::size_t worker = 0; worker < workers; ++worker) {
     const std::size_t first = rows * worker / workers;
     const std::size_t last = rows * (worker + 1) / workers;
@@ -61,6 +61,7 @@ void fill_random(std::span<std::byte> data, ggml_type type, std::int64_t columns
       fill();
     }
   }
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace driftwood::testing

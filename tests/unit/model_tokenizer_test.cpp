@@ -114,14 +114,13 @@ TEST_F(SyntheticTokenizer, ManyThreadsGetTheSameTokens) {
   const std::string text = "then the others in another rain";
   const auto expected = *tokenizer_->tokenize(text, true, true);
   std::vector<std::vector<Token>> results(8);
-  {
-    std::vector<std::jthread> threads;
-    for (auto& result : results) {
-      threads.emplace_back([&] {
-        for (int i = 0; i < 50; ++i) result = *tokenizer_->tokenize(text, true, true);
-      });
-    }
+  std::vector<std::thread> threads;
+  for (auto& result : results) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) result = *tokenizer_->tokenize(text, true, true);
+    });
   }
+  for (std::thread& thread : threads) thread.join();
   for (const auto& result : results) EXPECT_EQ(result, expected);
 }
 
