@@ -1,5 +1,6 @@
 // Any bytes as a Context: the check ends in an error, or in a Context that lies within its bytes.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
