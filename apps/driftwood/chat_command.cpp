@@ -73,6 +73,11 @@ Result<void> Chat::answer(const std::string& text) {
   bar.clear();
   printer.finish();
   if (!answer) return std::unexpected(answer.error());
+  if (answer->answer.finish == "context_full" && answer->answer.generated_tokens == 0) {
+    return fail(ErrorCode::invalid_argument, "The prompt does not fit what is left of the context of " +
+                                                 std::to_string(answer->answer.n_ctx) +
+                                                 " tokens; --ctx gives more room, /reset begins a new conversation.");
+  }
   show(*answer);
   return {};
 }

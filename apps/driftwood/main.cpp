@@ -39,6 +39,20 @@ std::string version_line() {
   return "driftwood " + built.driftwood;
 }
 
+/// What is wrong with a command line, as a sentence.
+std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  if (!chosen.empty()) {
+    return std::string(error.what()) + "; see \"driftwood " + chosen.front()->get_name() + " --help\".";
+  }
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands(nullptr))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  const auto words = app.remaining();
+  if (words.empty()) return "No command was named; there are " + names + ". See \"driftwood --help\".";
+  return "There is no command " + words.front() + "; there are " + names + ".";
+}
+
 int run_program(int argc, char** argv) {
   set_up_process();
   CLI::App app("Runs sandboxed WebAssembly actors that hold an AI model session as ordinary memory.", "driftwood");
@@ -61,7 +75,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    print_note(std::string(error.what()) + " See --help.");
+    print_note(usage_sentence(app, error));
     return kUsageError;
   }
   set_log_level(log_level(common));

@@ -87,7 +87,8 @@ Result<std::vector<StoredModel>> ModelStore::read_registry() const {
   if (!fs::exists(path, error)) return models;
   std::ifstream file(path);
   try {
-    for (const auto& entry : nlohmann::json::parse(file).at("models")) {
+    const auto registry = nlohmann::json::parse(file);
+    for (const auto& entry : registry.at("models")) {
       DW_TRY_ASSIGN(auto model, registry_entry(entry));
       models.push_back(std::move(model));
     }

@@ -18,7 +18,7 @@ using Environment = std::vector<std::pair<std::string, std::string>>;  ///< set 
 struct Command {
   std::vector<std::string> arguments;  ///< the program's path first
   Environment environment;
-  std::string input;                          ///< standard input, then its end
+  std::string input;                           ///< standard input, then its end
   std::optional<std::size_t> file_size_limit;  ///< bytes of any file that is written (RLIMIT_FSIZE)
   std::chrono::seconds timeout{120};           ///< then it is killed
 };
