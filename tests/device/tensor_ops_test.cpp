@@ -439,6 +439,12 @@ TEST_F(TensorOps, NumbersThatAreNotFiniteDoNotHarm) {
   run();
 }
 
+TEST_F(TensorOps, AnEmptyListIsNothingToDo) {
+  run();
+  f32({1.0F}, {1, 1, 1, 1});
+  run();
+}
+
 TEST_F(TensorOps, CancelledListsEndBetweenOps) {
   const auto a = f32(random_floats(64, 19), {64, 1, 1, 1});
   list_.op(DW_OP_SILU, a, {a});
