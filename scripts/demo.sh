@@ -17,7 +17,7 @@ preset=${DRIFTWOOD_PRESET:-release}
 
 plan_steps 6
 set_up build
-build "$preset" driftwood
+build "$preset" driftwood example_guests
 need_model
 step "an actor answers: $prompt"
 exec "build/$preset/apps/driftwood/driftwood" chat --model "$DW_MODEL" --prompt "$prompt" --proof
