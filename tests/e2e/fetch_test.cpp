@@ -151,7 +151,8 @@ TEST_F(FetchModel, ModelIsPutInPlaceOnceAndThenKept) {
 
 TEST_F(FetchModel, ChatFetchesTheDefaultModelAfterSayingSo) {
   serve_the_model();
-  const Outcome outcome = fetch({}, {"chat", "--prompt", "Hi", "--temperature", "0", "--max-tokens", "3", "--threads", "1"});
+  const Outcome outcome =
+      fetch({}, {"chat", "--prompt", "Hi", "--temperature", "0", "--max-tokens", "3", "--threads", "1"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_NE(outcome.err.find("fetching it"), std::string::npos) << outcome.err;
   EXPECT_FALSE(outcome.out.empty());

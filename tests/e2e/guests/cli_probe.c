@@ -5,7 +5,7 @@
 
 #include "driftwood.h"
 
-__attribute__((noinline)) static void fall_into_trap(volatile int *depth) {
+__attribute__((noinline)) static void fall_into_trap(volatile int* depth) {
   if (--*depth > 0) fall_into_trap(depth);
   __builtin_trap();
 }
@@ -17,8 +17,8 @@ static int tell_error(void) {
   return 3;
 }
 
-static int copy_file(const char *path) {
-  FILE *file = fopen(path, "r");
+static int copy_file(const char* path) {
+  FILE* file = fopen(path, "r");
   if (file == NULL) {
     perror(path);
     return 4;
@@ -27,7 +27,7 @@ static int copy_file(const char *path) {
   return fclose(file);
 }
 
-static int open_model(const char *name) {
+static int open_model(const char* name) {
   int32_t model = -1;
   if (dw_model_open(name, (uint32_t)strlen(name), &model) < 0) return tell_error();
   dw_model_info info = {.size = sizeof info};
@@ -36,15 +36,15 @@ static int open_model(const char *name) {
   return 0;
 }
 
-int main(int argc, char **argv) {
-  const char *operation = argc > 1 ? argv[1] : "";
-  const char *argument = argc > 2 ? argv[2] : "";
+int main(int argc, char** argv) {
+  const char* operation = argc > 1 ? argv[1] : "";
+  const char* argument = argc > 2 ? argv[2] : "";
   if (strcmp(operation, "arguments") == 0) {
     for (int i = 2; i < argc; ++i) printf("[%s]", argv[i]);
     return 0;
   }
   if (strcmp(operation, "environment") == 0) {
-    const char *value = getenv(argument);
+    const char* value = getenv(argument);
     printf("%s", value == NULL ? "unset" : value);
     return 0;
   }
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
   }
   if (strcmp(operation, "allocate") == 0) {
     const size_t size = (size_t)atoi(argument) << 20;
-    char *bytes = malloc(size);
+    char* bytes = malloc(size);
     if (bytes == NULL) return 5;
     memset(bytes, 1, size);
     return bytes[size - 1] - 1;
