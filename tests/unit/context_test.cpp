@@ -152,6 +152,10 @@ TEST(TopK, EqualLogitsComeInTheOrderOfTokens) {
   for (const TokenLogit& entry : best) tokens.push_back(entry.token);
   EXPECT_THAT(tokens, ::testing::ElementsAre(1, 3, 5, 2, 6));
   EXPECT_EQ(best[3].logit, 3.0F);
+
+  best.resize(4);  // the later one of the equal two has no place
+  select_top_k(logits, best);
+  EXPECT_EQ(best[3].token, 2);
 }
 
 TEST(TopK, WhatIsNoNumberRanksLast) {
