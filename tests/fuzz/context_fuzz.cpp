@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Hyperparameters hyperparameters = model(data[0]);
   const std::uint8_t repaired = data[1];
   std::vector<std::byte> bytes(std::size_t{data[2]} * 256);
-  std::memcpy(bytes.data(), data + 3, std::min(bytes.size(), size - 3));
+  std::copy_n(reinterpret_cast<const std::byte*>(data) + 3, std::min(bytes.size(), size - 3), bytes.begin());
   const Hash hash = hash_bytes({});
 
   if ((repaired & 1U) != 0 && bytes.size() >= sizeof(dw_context_header)) {
