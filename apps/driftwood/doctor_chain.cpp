@@ -17,7 +17,9 @@ namespace driftwood::cli {
 namespace {
 
 constexpr int kRounds = 201;
-constexpr int kWarmUp = 50;
+constexpr int kLeastRounds = 11;  ///< on a machine too busy to make them all in kBudget_s
+constexpr double kBudget_s = 1.0;
+constexpr int kWarmUp = 10;
 constexpr std::int32_t kCalls = 20'000;
 
 /// A guest over its memory, with what the calls need.
@@ -77,6 +79,11 @@ Result<std::unique_ptr<Graph>> native_gemm(Guest& guest, Device& device, const I
   });
 }
 
+/// True while a measurement that has made `rounds` shall make another one.
+bool goes_on(int rounds, const Stopwatch& watch) {
+  return rounds < kLeastRounds || (rounds < kRounds && watch.elapsed_s() < kBudget_s);
+}
+
 double median(std::vector<double>& values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::ranges::nth_element(values, middle);
@@ -112,7 +119,8 @@ Result<void> measure_gemm(Guest& guest, Device& device, ChainReport& report) {
   DW_TRY_ASSIGN(const auto graph, native_gemm(guest, device, import));
   std::vector<double> guest_us;
   std::vector<double> native_us;
-  for (int round = -kWarmUp; round < kRounds; ++round) {
+  const Stopwatch all;
+  for (int round = -kWarmUp; goes_on(round, all); ++round) {
     Stopwatch guest_watch;
     DW_TRY(guest.gemm());
     const double by_guest = guest_watch.elapsed_us();
@@ -130,7 +138,8 @@ Result<void> measure_gemm(Guest& guest, Device& device, ChainReport& report) {
 
 Result<void> measure_host_call(Guest& guest, ChainReport& report) {
   std::vector<double> us;
-  for (int round = -kWarmUp; round < kRounds; ++round) {
+  const Stopwatch all;
+  for (int round = -kWarmUp; goes_on(round, all); ++round) {
     Stopwatch watch;
     DW_TRY(guest.instance->call("host_calls", {{kCalls}}));
     if (round >= 0) us.push_back(watch.elapsed_us() / kCalls);

@@ -8,7 +8,8 @@
 
 namespace driftwood::cli {
 
-/// Checks the product and the three views, then measures (medians after a warm-up; about half a second).
+/// Checks the product and the three views, then measures (medians after a warm-up; two seconds at most on a machine
+/// that is not swamped).
 ChainReport examine_chain(Engine& engine, Device& device);
 
 }  // namespace driftwood::cli
