@@ -14,10 +14,17 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   message(FATAL_ERROR "GCC ${CMAKE_CXX_COMPILER_VERSION} is too old: Driftwood needs GCC 12 or Clang 17 (std::expected).")
 endif()
 
+# ccache, across checkouts too: unless the user has set it otherwise, paths count from this checkout.
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  set(launcher "${CCACHE_PROGRAM}")
+  execute_process(COMMAND ${CCACHE_PROGRAM} --get-config base_dir
+    OUTPUT_VARIABLE base_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(base_dir STREQUAL "")
+    set(launcher ${CMAKE_COMMAND} -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 ${launcher})
+  endif()
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
 if(APPLE) # Homebrew keeps these out of the way of the system's own

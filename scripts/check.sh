@@ -62,6 +62,7 @@ if project_files | grep -vE '^(LICENSE|third_party/)' | xargs grep -nE '\b(T[O]D
 fi
 cpp_files | xargs wc -l | awk '$2 != "total" && $1 > 500 { print "    long: " $2 " has " $1 " lines" }' >&2
 
+DW_LOGS=$DW_ROOT/build/logs
 step "configuring, preset $preset"
 run_logged "configure-$preset" cmake --preset "$preset"
 

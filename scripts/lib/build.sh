@@ -14,7 +14,7 @@ set_up() {
 
 # build PRESET [TARGET...]: configures, and builds the targets or everything. One step.
 build() {
-  local preset=$1
+  local preset=$1 DW_LOGS=$DW_ROOT/build/logs
   shift
   step "Driftwood, preset $preset"
   run_logged "configure-$preset" cmake --preset "$preset"

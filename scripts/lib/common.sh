@@ -4,6 +4,7 @@ set -euo pipefail
 
 DW_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DW_CACHE=${DRIFTWOOD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/driftwood}
+DW_LOGS=$DW_CACHE/logs
 DW_OS=$(uname -s)
 DW_STARTED=$(date +%s)
 
@@ -74,9 +75,9 @@ lock_descriptor_9() { # now | wait
 # run_logged NAME COMMAND...: keeps the output in a log file and shows how far it is: every tenth of ninja's count, and
 # now and then a line of cargo's or apt's. When the command fails, the end of the log follows.
 run_logged() {
-  local log="$DW_CACHE/logs/$1.log" status=0
+  local log="$DW_LOGS/$1.log" status=0
   shift
-  mkdir -p "$DW_CACHE/logs"
+  mkdir -p "$DW_LOGS"
   "$@" 2>&1 | tee "$log" | awk '
     match($0, /^\[[0-9]+\/[0-9]+\]/) {
       split(substr($0, 2, RLENGTH - 2), n, "/")
