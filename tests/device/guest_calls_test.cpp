@@ -108,7 +108,10 @@ TEST_F(GuestCalls, RefuseStructsOfAnotherSize) {
 }
 
 TEST_F(GuestCalls, RefuseHandlesThatAreNotOpen) {
-  const std::uint32_t desc = guest_.put_struct(dw_forward_desc{.size = sizeof(dw_forward_desc), .model = 7});
+  dw_forward_desc forward{};
+  forward.size = sizeof(forward);
+  forward.model = 7;
+  const std::uint32_t desc = guest_.put_struct(forward);
   const std::uint32_t params =
       guest_.put_struct(dw_context_params{.size = sizeof(dw_context_params), .model = 0, .n_ctx = 1, .kv_type = 1});
   for (const std::uint32_t handle : {0U, 1U, 64U, 65U, 0x80000000U, 0xffffffffU}) {

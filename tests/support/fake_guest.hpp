@@ -61,7 +61,7 @@ class FakeGuest {
   template <typename T>
   std::uint32_t put(const std::vector<T>& values) {
     const std::uint32_t offset = allocate(values.size() * sizeof(T));
-    std::memcpy(region_->data() + offset, values.data(), values.size() * sizeof(T));
+    if (!values.empty()) std::memcpy(region_->data() + offset, values.data(), values.size() * sizeof(T));
     return offset;
   }
   template <typename T>
@@ -72,7 +72,7 @@ class FakeGuest {
   template <typename T>
   std::vector<T> get(std::uint32_t offset, std::size_t count) const {
     std::vector<T> values(count);
-    std::memcpy(values.data(), region_->data() + offset, count * sizeof(T));
+    if (count != 0) std::memcpy(values.data(), region_->data() + offset, count * sizeof(T));
     return values;
   }
 

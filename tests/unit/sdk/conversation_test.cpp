@@ -157,8 +157,11 @@ TEST_F(GuestConversation, FailedTurnIsForgottenAndItsErrorToldWithTheHostsSenten
   EXPECT_EQ(turn.error().code, DW_E_DEVICE_LOST);
   EXPECT_EQ(turn.error().message, "The test wants it to fail.");
   EXPECT_TRUE(talk.messages().empty());
-  say(talk, "so");
-  EXPECT_EQ(held(talk), user("so") + assistant("yes"));
+  // The same again: all of it is in the Context, and its last token is computed for the logits.
+  const Turn again = say(talk, "hi");
+  EXPECT_EQ(again.reused_tokens, 4u);
+  EXPECT_EQ(again.prompt_tokens, 1u);
+  EXPECT_EQ(held(talk), user("hi") + assistant("yes"));
 }
 
 TEST_F(GuestConversation, PromptThatDoesNotFitLeavesEverythingAsItWas) {
