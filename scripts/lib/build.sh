@@ -6,8 +6,9 @@ source "$DW_LIB/cargo.sh"
 source "$DW_LIB/packages.sh"
 source "$DW_LIB/third_party.sh"
 
-# set_up GROUP...: packages and dependencies. Three steps.
+# set_up GROUP...: packages and dependencies. Three steps. With the group test, build() builds the tests too.
 set_up() {
+  case " $* " in *" test "*) DW_CONFIGURE=(-DDRIFTWOOD_BUILD_TESTS=ON) ;; esac
   install_packages "$@"
   make_dependencies
 }
@@ -17,7 +18,7 @@ build() {
   local preset=$1 DW_LOGS=$DW_ROOT/build/logs
   shift
   step "Driftwood, preset $preset"
-  run_logged "configure-$preset" cmake --preset "$preset"
+  run_logged "configure-$preset" cmake --preset "$preset" ${DW_CONFIGURE[@]+"${DW_CONFIGURE[@]}"}
   set -- ${1:+--target} "$@"
   run_logged "build-$preset" cmake --build --preset "$preset" --parallel "$(job_count)" "$@"
 }
