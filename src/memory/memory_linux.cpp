@@ -1,12 +1,18 @@
 // Linux: memory files are memfds, which can be mapped shared and private alike.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "memory/system_memory.hpp"
 
+// Newer than the headers of some systems.
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -42,6 +48,35 @@ Result<void> resize_file(int fd, std::size_t size) {
     return refused(reason, fmt::format("resize a memory file to {} bytes", size));
   }
   return {};
+}
+
+void discard(int fd, ByteRange range) noexcept {
+  // What cannot be given back now goes with the file.
+  static_cast<void>(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.offset),
+                              static_cast<off_t>(range.size)));
+}
+
+Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range) {
+  std::vector<ByteRange> found;
+  const auto end = static_cast<off_t>(range.offset + range.size);
+  auto at = static_cast<off_t>(range.offset);
+  while (at < end) {
+    const off_t data = lseek(fd, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // a hole up to the file's end
+    const off_t hole = data < 0 ? data : lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) {
+      const int reason = errno;
+      return refused(reason, "say which pages of a memory file are in use");
+    }
+    if (data >= end) break;
+    at = std::min(hole, end);
+    found.push_back({static_cast<std::size_t>(data), static_cast<std::size_t>(at - data)});
+  }
+  return found;
+}
+
+bool move_mapping(std::byte* from, std::size_t size, std::byte* to) noexcept {
+  return mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
 }
 
 }  // namespace driftwood::system_memory

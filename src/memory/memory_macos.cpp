@@ -19,6 +19,11 @@
 namespace driftwood::system_memory {
 
 Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t file_offset) {
+  // Files on disk can be mapped privately, shared-memory objects cannot.
+  if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(file_offset)) !=
+      MAP_FAILED) {
+    return {};
+  }
   void* shared = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(file_offset));
   if (shared == MAP_FAILED) {
     const int reason = errno;
@@ -57,5 +62,20 @@ Result<int> create_file(std::size_t /*size: what lies beyond is not mapped*/, st
 }
 
 Result<void> resize_file(int /*fd*/, std::size_t /*size*/) { return {}; }
+
+void discard(int /*fd*/, ByteRange /*range: shared-memory objects keep their pages until they go*/) noexcept {}
+
+Result<std::vector<ByteRange>> data_ranges(int /*fd*/, ByteRange range) {
+  if (range.size == 0) return std::vector<ByteRange>{};
+  return std::vector{range};
+}
+
+bool move_mapping(std::byte* /*from*/, std::size_t /*size*/, std::byte* /*to*/) noexcept { return false; }
+
+bool can_find_written() noexcept { return false; }
+
+Result<std::vector<ByteRange>> find_written(const std::byte* /*at*/, std::size_t /*size*/) {
+  return fail(ErrorCode::unsupported, "This system does not say which pages were written.");
+}
 
 }  // namespace driftwood::system_memory

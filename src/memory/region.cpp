@@ -37,58 +37,40 @@ Result<void> check_options(const RegionOptions& options) {
 
 }  // namespace
 
-Region::Region(const RegionOptions& options, Backing backing, std::byte* base)
-    : options_(options), backing_(backing), base_(base) {}
+Region::Region(const RegionOptions& options, std::byte* base) : options_(options), base_(base) {}
 
 Region::~Region() {
   DW_CHECK(pins_.empty());
   system_memory::release(base_, options_.reserve + options_.guard);
 }
 
-Result<std::unique_ptr<Region>> Region::reserve(const RegionOptions& options, Backing backing) {
+Result<std::unique_ptr<Region>> Region::reserve(const RegionOptions& options) {
   DW_TRY(check_options(options));
   DW_TRY_ASSIGN(std::byte * base, system_memory::reserve(options.reserve + options.guard));
-  return std::unique_ptr<Region>(new Region(options, backing, base));
+  return std::unique_ptr<Region>(new Region(options, base));
 }
 
 Result<std::unique_ptr<Region>> Region::create(const RegionOptions& options) {
-  DW_TRY_ASSIGN(auto region, reserve(options, Backing::memory_file));
+  DW_TRY_ASSIGN(auto region, reserve(options));
   const std::lock_guard lock(region->mutex_);
-  DW_TRY_ASSIGN(region->file_, MemoryFile::create(options.commit, options.reserve));
   DW_TRY(region->extend(options.commit));
   return region;
 }
 
-Result<std::unique_ptr<Region>> Region::create_copy_on_write(std::shared_ptr<const MemoryFile> image,
-                                                             const RegionOptions& options) {
+Result<std::unique_ptr<Region>> Region::create_over(std::shared_ptr<const Image> image, const RegionOptions& options) {
   DW_CHECK(image != nullptr);
-  const std::size_t image_size = image->size();
-  DW_TRY(check_page_multiple("Image size", image_size));
-  if (options.commit < image_size) {
+  if (options.commit < image->size()) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("Region size ({}) is less than its image's ({}).", options.commit, image_size));
+                fmt::format("Region size ({}) is less than its image's ({}).", options.commit, image->size()));
   }
-  DW_TRY_ASSIGN(auto region, reserve(options, Backing::copy_on_write));
+  DW_TRY_ASSIGN(auto region, reserve(options));
   const std::lock_guard lock(region->mutex_);
-  if (image_size != 0) {
-    DW_TRY(region->append(
-        {.range = {0, image_size}, .backing = Backing::copy_on_write, .file = std::move(image), .file_offset = 0}));
-  }
   DW_TRY(region->extend(options.commit));
-  return region;
-}
-
-Result<void> Region::append(Segment segment) {
-  const auto [offset, size] = segment.range;
-  const auto map = segment.backing == Backing::memory_file ? system_memory::map_shared : system_memory::map_private;
-  DW_TRY(map(base_ + offset, size, segment.file->fd(), segment.file_offset));
-  if (!segments_.empty() && segment.backing == Backing::memory_file && segments_.back().file == segment.file) {
-    segments_.back().range.size += size;
-  } else {
-    segments_.push_back(std::move(segment));
+  for (const Extent& extent : image->extents()) {
+    DW_TRY(region->map_layer(extent.range, extent.layer, extent.layer_offset));
   }
-  size_.store(offset + size, std::memory_order_release);
-  return {};
+  region->image_ = std::move(image);
+  return region;
 }
 
 Result<void> Region::extend(std::size_t new_size) {
@@ -99,10 +81,42 @@ Result<void> Region::extend(std::size_t new_size) {
   }
   // It may be larger already, after an attempt that failed.
   if (file_->size() < new_size) DW_TRY(file_->resize(new_size));
-  return append({.range = {old_size, new_size - old_size},
-                 .backing = Backing::memory_file,
-                 .file = file_,
-                 .file_offset = old_size});
+  DW_TRY(system_memory::map_shared(base_ + old_size, new_size - old_size, file_->fd(), old_size));
+  if (!segments_.empty() && segments_.back().layer == nullptr) {
+    segments_.back().range.size += new_size - old_size;
+  } else {
+    segments_.push_back({.range = {old_size, new_size - old_size}, .layer = nullptr});
+  }
+  size_.store(new_size, std::memory_order_release);
+  return {};
+}
+
+Result<void> Region::map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
+  DW_TRY(
+      system_memory::map_private(base_ + range.offset, range.size, layer->fd(), layer->file_offset() + layer_offset));
+  record(range, std::move(layer), layer_offset);
+  return {};
+}
+
+void Region::record(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
+  const std::size_t end = range.offset + range.size;
+  const auto end_of = [](const Segment& segment) { return segment.range.offset + segment.range.size; };
+  const auto first =
+      std::ranges::partition_point(segments_, [&](const Segment& s) { return end_of(s) <= range.offset; });
+  const auto last = std::ranges::partition_point(segments_, [&](const Segment& s) { return s.range.offset < end; });
+  std::vector<Segment> now;
+  if (first->range.offset < range.offset) {
+    now.push_back(*first);
+    now.back().range.size = range.offset - first->range.offset;
+  }
+  now.push_back({.range = range, .layer = std::move(layer), .layer_offset = layer_offset});
+  if (const Segment& cut = *std::prev(last); end_of(cut) > end) {
+    now.push_back(cut);
+    now.back().range = {end, end_of(cut) - end};
+    now.back().layer_offset += end - cut.range.offset;
+  }
+  const auto at = segments_.erase(first, last);
+  segments_.insert(at, std::make_move_iterator(now.begin()), std::make_move_iterator(now.end()));
 }
 
 Result<void> Region::grow(std::size_t new_size) {
@@ -147,9 +161,9 @@ void Region::unpin(ByteRange range) noexcept {
   pins_.erase(pin);
 }
 
-std::shared_ptr<const MemoryFile> Region::file() const {
+std::shared_ptr<const Image> Region::image() const {
   const std::lock_guard lock(mutex_);
-  return file_;
+  return image_;
 }
 
 }  // namespace driftwood

@@ -5,9 +5,14 @@
 //    +---------------------------+-------------------+----------------+
 //    ^ linear memory of a guest, buffer of a device (Import), view of the host
 //
+// Fresh pages lie in a memory file of the Region's own, mapped shared. seal() turns
+// what was written into an Image: pages of the own file stay where they are and are
+// mapped copy-on-write from then on; pages that were copied on write move into a new
+// Layer. So the cost of a seal follows the pages written since the one before.
+//
 // Always: the base never moves; size() only grows and is a multiple of the page
 // size; bytes never written read as zero; no page under a live Pin is remapped.
-// Growing and pinning may be called from any thread; reading and writing the
+// Growing and pinning may be called from any thread; reading, writing and sealing the
 // bytes is for the callers to order.
 #pragma once
 
@@ -21,18 +26,13 @@
 
 #include "core/bytes.hpp"
 #include "core/error.hpp"
+#include "memory/image.hpp"
 #include "memory/memory_file.hpp"
 
 namespace driftwood {
 
 /// The system's page size in bytes (4, 16 or 64 KiB): asked, never assumed.
 std::size_t page_size() noexcept;
-
-/// What lies under a Region's pages.
-enum class Backing {
-  memory_file,    ///< a memory file of its own, mapped shared
-  copy_on_write,  ///< an Image's memory file, mapped privately: writes stay in this Region
-};
 
 struct RegionOptions {
   std::size_t reserve = 0;  ///< bytes of address space, a multiple of the page size, not 0
@@ -69,11 +69,9 @@ class Region {
   /// refuses the address space or the file.
   static Result<std::unique_ptr<Region>> create(const RegionOptions& options);
 
-  /// A Region whose first bytes are those of `image`, mapped copy-on-write and
-  /// lazily: nothing is read or copied here. `options.commit` must be at least
-  /// the image's size; what lies beyond it reads as zero.
-  static Result<std::unique_ptr<Region>> create_copy_on_write(std::shared_ptr<const MemoryFile> image,
-                                                              const RegionOptions& options);
+  /// A Region whose first bytes are those of `image`, mapped copy-on-write and lazily: nothing is read or
+  /// copied here. `options.commit` must be at least the image's size; what lies beyond it reads as zero.
+  static Result<std::unique_ptr<Region>> create_over(std::shared_ptr<const Image> image, const RegionOptions& options);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -83,7 +81,6 @@ class Region {
   /// Committed bytes.
   std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
   std::size_t reserved() const noexcept { return options_.reserve; }
-  Backing backing() const noexcept { return backing_; }
   /// All committed bytes; dies with the Region, and is too short after a grow().
   std::span<std::byte> bytes() noexcept { return {base_, size()}; }
 
@@ -98,9 +95,23 @@ class Region {
   /// Live pins that touch `range`.
   std::size_t pins(ByteRange range) const;
 
-  /// The file that the Region's own pages lie in, each at its offset in the Region.
-  /// None while a copy-on-write Region is no larger than its image.
-  std::shared_ptr<const MemoryFile> file() const;
+  /// Makes what the bytes are now an Image, and goes on copy-on-write over it. No byte changes.
+  /// unavailable: a Pin is live; out_of_memory: the system refused, and the bytes are as they were.
+  Result<std::shared_ptr<const Image>> seal();
+  /// The Image that the Region was created over or sealed into last; null when there is none.
+  std::shared_ptr<const Image> image() const;
+
+  /// Bytes that can be read at another address too, which all Regions over the same Image share.
+  struct CleanPiece {
+    ByteRange range;      ///< in the Region
+    const std::byte* at;  ///< the same bytes in a Layer's view; valid while image() is the same
+  };
+  /// The parts of `range`, in order, that are as the Image has them: not written since. Pages never sealed are not
+  /// among them. Costs a system call where there is a fast way to tell; elsewhere the list is empty.
+  std::vector<CleanPiece> clean_pieces(ByteRange range) const;
+  /// Bytes of the pages that were written since the last seal (or ever, where there was none), those that share a
+  /// page included: what the next seal takes, and what only this Region has.
+  Result<std::size_t> written_bytes() const;
 
  private:
   friend class Pin;
@@ -108,26 +119,48 @@ class Region {
   /// Committed bytes that are mapped in one way.
   struct Segment {
     ByteRange range;
-    Backing backing;
-    std::shared_ptr<const MemoryFile> file;
-    std::size_t file_offset;
+    std::shared_ptr<const Layer> layer;  ///< mapped copy-on-write; null: the own file, shared, at the same offset
+    std::size_t layer_offset = 0;
   };
 
-  Region(const RegionOptions& options, Backing backing, std::byte* base);
-  static Result<std::unique_ptr<Region>> reserve(const RegionOptions& options, Backing backing);
-  /// Maps a segment that begins where the last one ends, and commits it. Needs mutex_.
-  Result<void> append(Segment segment);
-  /// Commits pages of the Region's own file up to `new_size`. Needs mutex_.
+  Region(const RegionOptions& options, std::byte* base);
+  static Result<std::unique_ptr<Region>> reserve(const RegionOptions& options);
+
+  // All of these need mutex_.
+
+  /// Commits pages of the Region's own file up to `new_size`.
   Result<void> extend(std::size_t new_size);
+  /// Maps `range` copy-on-write over a Layer that has the same bytes.
+  Result<void> map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset);
+  /// Notes that `range` is mapped copy-on-write over a Layer.
+  void record(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset);
+  /// Another mapping of a range of the own file, for reading.
+  Result<LayerView> make_view(ByteRange range) const;
+  /// The ranges that are mapped copy-on-write without a gap, clipped to `within`.
+  std::vector<ByteRange> layered(ByteRange within) const;
+  /// The parts of `range`, which is layered, that were written since it was mapped.
+  Result<std::vector<ByteRange>> written(ByteRange range) const;
+  /// Adds what lies in `range`, which is layered and was not written, to `pieces`.
+  void add_clean(ByteRange range, std::vector<CleanPiece>& pieces) const;
+  /// A Layer of these bytes, one range after another.
+  Result<std::shared_ptr<const Layer>> copy(std::span<const ByteRange> ranges);
+  /// Room for `size` bytes in the file of copies.
+  Result<ByteRange> place(std::size_t size);
+  Result<void> seal_written();
+  Result<void> seal_own();
+  Result<void> seal_own(ByteRange range);
+  Result<void> flatten();
+
   void unpin(ByteRange range) noexcept;
 
   const RegionOptions options_;
-  const Backing backing_;
   std::byte* const base_;
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
-  std::shared_ptr<MemoryFile> file_;
-  std::vector<Segment> segments_;                 ///< by offset, without gaps, up to size()
+  std::shared_ptr<MemoryFile> file_;    ///< own pages, each at its offset in the Region; null before the first
+  std::shared_ptr<MemoryFile> copies_;  ///< Layers of pages that were copied on write, one after another
+  std::vector<Segment> segments_;       ///< by offset, without gaps, up to size()
+  std::shared_ptr<const Image> image_;
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
 };
 

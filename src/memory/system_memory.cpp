@@ -43,5 +43,22 @@ Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t fil
   return {};
 }
 
+Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset) {
+  void* mapped = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(file_offset));
+  if (mapped == MAP_FAILED) {
+    const int reason = errno;
+    return refused(reason, fmt::format("map {} bytes for reading", size));
+  }
+  return static_cast<std::byte*>(mapped);
+}
+
+Result<void> protect(std::byte* at, std::size_t size) {
+  if (mprotect(at, size, PROT_READ) != 0) {
+    const int reason = errno;
+    return refused(reason, fmt::format("make {} bytes read-only", size));
+  }
+  return {};
+}
+
 }  // namespace system_memory
 }  // namespace driftwood

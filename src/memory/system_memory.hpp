@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <string_view>
+#include <vector>
 
+#include "core/bytes.hpp"
 #include "core/error.hpp"
 
 namespace driftwood::system_memory {
@@ -22,6 +24,11 @@ Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t fil
 /// out_of_memory: "The system refused to `what` (`error_number` as text)." Take errno before `what` is formatted.
 std::unexpected<Error> refused(int error_number, std::string_view what);
 
+/// Maps a file's bytes anywhere, for reading.
+Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset);
+/// Makes mapped bytes read-only.
+Result<void> protect(std::byte* at, std::size_t size);
+
 /// Like map_shared, but writes stay in this mapping (copy-on-write), and pages are read in when
 /// they are touched.
 Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t file_offset);
@@ -29,5 +36,20 @@ Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t fi
 Result<int> create_file(std::size_t size, std::size_t capacity);
 /// Sets the size of a file from create_file() to at most its capacity.
 Result<void> resize_file(int fd, std::size_t size);
+/// Gives the pages of a memory file's range back to the system; they read as zero then.
+void discard(int fd, ByteRange range) noexcept;
+/// The parts of `range` of a memory file that may hold something other than zeros, in order, page by page.
+Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range);
+/// Moves the page table of a shared mapping, which must be one mapping of the system's, to reserved addresses: the file
+/// is mapped at both then, and what is read at `to` needs no faults. False, with everything as it was, where the
+/// system cannot. Quick only when the two addresses are equal modulo kMoveAlignment.
+bool move_mapping(std::byte* from, std::size_t size, std::byte* to) noexcept;
+inline constexpr std::size_t kMoveAlignment = 2 * kMiB;
+
+/// Whether there is a way to ask which pages of a copy-on-write mapping were written.
+bool can_find_written() noexcept;
+/// The parts of [at, at + size), which is mapped copy-on-write over files, that were written since it was mapped, as
+/// ranges relative to `at`, in order. Needs can_find_written().
+Result<std::vector<ByteRange>> find_written(const std::byte* at, std::size_t size);
 
 }  // namespace driftwood::system_memory

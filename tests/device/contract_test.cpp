@@ -124,7 +124,7 @@ TEST_P(DeviceContract, ComputesOnMemoryThatGrewAndOnCopyOnWriteMemory) {
   ASSERT_TRUE((*grown)->grow(page_size()));
   ASSERT_TRUE((*grown)->grow(size));
   Gemm::fill((*grown)->data(), 5);
-  const auto child = Region::create_copy_on_write((*grown)->file(), {.reserve = size, .commit = size});
+  const auto child = Region::create_over(*(*grown)->seal(), {.reserve = size, .commit = size});
   ASSERT_TRUE(child);
   for (Region* region : {grown->get(), child->get()}) {
     const Import import = this->import(*region);

@@ -97,7 +97,7 @@ TEST(RegionDeathTest, MissingFileDescriptorsAreOutOfMemory) {
   EXPECT_EXIT(
       {
         set_descriptor_limit(0);
-        exit_for_out_of_memory(Region::create({.reserve = page_size()}));
+        exit_for_out_of_memory(Region::create({.reserve = page_size(), .commit = page_size()}));
       },
       ::testing::ExitedWithCode(0), "refused to create a memory file");
 }
@@ -107,18 +107,34 @@ TEST(RegionDeathTest, MissingFileDescriptorsAreOutOfMemory) {
   const rlim_t before = set_descriptor_limit(0);
   const bool refused = !region.grow(2 * page_size());
   set_descriptor_limit(before);
-  const bool as_it_was = region.size() == page_size() && region.data()[0] == std::byte{9};
+  const bool as_it_was = region.size() == 0;
   const bool grows_later = region.grow(2 * page_size()).has_value();
-  std::_Exit(refused && as_it_was && grows_later ? 0 : 1);
+  std::_Exit(refused && as_it_was && grows_later && region.data()[page_size()] == std::byte{0} ? 0 : 1);
 }
 
 TEST(RegionDeathTest, GrowthThatTheSystemRefusesLeavesTheRegionAsItWas) {
-  const auto image = MemoryFile::create(page_size());
-  ASSERT_TRUE(image);
-  const auto region = Region::create_copy_on_write(*image, {.reserve = 4 * page_size(), .commit = page_size()});
-  ASSERT_TRUE(region);
-  (*region)->data()[0] = std::byte{9};
-  EXPECT_EXIT(grow_without_descriptors(**region), ::testing::ExitedWithCode(0), "");
+  const auto region = make_region(4, 0);
+  EXPECT_EXIT(grow_without_descriptors(*region), ::testing::ExitedWithCode(0), "");
+}
+
+/// Exits with 0 when a seal that fails for want of a file keeps every byte, and works later.
+[[noreturn]] void seal_without_descriptors(Region& region) {
+  const rlim_t before = set_descriptor_limit(0);
+  const auto refused = region.seal();
+  set_descriptor_limit(before);
+  const bool kept = region.data()[0] == std::byte{2} && region.data()[page_size()] == std::byte{1};
+  const auto sealed = region.seal();
+  const bool same = region.data()[0] == std::byte{2} && region.data()[page_size()] == std::byte{1};
+  std::_Exit(!refused && refused.error().code == ErrorCode::out_of_memory && kept && sealed && same ? 0 : 1);
+}
+
+TEST(RegionDeathTest, SealThatTheSystemRefusesLosesNothing) {
+  const auto region = make_region(2, 2);
+  region->data()[0] = std::byte{1};
+  region->data()[page_size()] = std::byte{1};
+  ASSERT_TRUE(region->seal());
+  region->data()[0] = std::byte{2};  // copied on write: the next seal needs a file for it
+  EXPECT_EXIT(seal_without_descriptors(*region), ::testing::ExitedWithCode(0), "");
 }
 
 /// Whether anything is mapped at `page`; nothing there is read.

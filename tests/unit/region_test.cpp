@@ -31,11 +31,13 @@ std::shared_ptr<MemoryFile> make_file(std::size_t pages) {
   return file ? std::move(*file) : nullptr;
 }
 
-/// An image whose byte at offset i is i * 7 + 1, made through a Region over the same file.
-std::shared_ptr<const MemoryFile> make_image(std::size_t pages) {
+/// An image whose byte at offset i is i * 7 + 1.
+std::shared_ptr<const Image> make_image(std::size_t pages) {
   const auto region = make_region(pages, pages);
   for (std::size_t i = 0; i < region->size(); ++i) region->data()[i] = std::byte(i * 7 + 1);
-  return region->file();
+  auto image = region->seal();
+  EXPECT_TRUE(image) << image.error().to_string();
+  return image ? *image : nullptr;
 }
 
 bool is_image_byte(std::size_t i, std::byte value) { return value == std::byte(i * 7 + 1); }
@@ -46,7 +48,6 @@ TEST(Region, IsZeroAtFirstAndHoldsWhatIsWritten) {
   const auto region = make_region(4, 2);
   EXPECT_EQ(region->size(), 2 * page_size());
   EXPECT_EQ(region->reserved(), 4 * page_size());
-  EXPECT_EQ(region->backing(), Backing::memory_file);
   EXPECT_TRUE(std::ranges::all_of(region->bytes(), [](std::byte b) { return b == std::byte{0}; }));
   region->bytes().back() = std::byte{42};
   EXPECT_EQ(region->data()[region->size() - 1], std::byte{42});
@@ -63,7 +64,6 @@ TEST(Region, GrowKeepsItsBaseAddressAndItsBytes) {
     EXPECT_EQ(region->size(), pages * page_size());
     EXPECT_EQ(base[0], std::byte{1});
     EXPECT_EQ(base[page_size() - 1], std::byte{2});
-    EXPECT_EQ(region->file()->size(), region->size());
   }
 }
 
@@ -73,15 +73,6 @@ TEST(Region, CommitsNothingUntilItIsAsked) {
   EXPECT_TRUE(region->bytes().empty());
   ASSERT_TRUE(region->grow(page_size()));
   region->data()[0] = std::byte{1};
-}
-
-TEST(Region, ItsFileHoldsItsBytes) {
-  const auto region = make_region(2, 2);
-  region->data()[page_size() + 5] = std::byte{77};
-  const auto options = RegionOptions{.reserve = 2 * page_size(), .commit = 2 * page_size()};
-  const auto reader = Region::create_copy_on_write(region->file(), options);
-  ASSERT_TRUE(reader);
-  EXPECT_EQ((*reader)->data()[page_size() + 5], std::byte{77});
 }
 
 TEST(Region, SizesThatAreWrongSayHow) {
@@ -141,9 +132,8 @@ TEST(Region, AgreesWithAPlainVectorUnderRandomUse) {
       std::vector<std::byte> model;
       if (copy_on_write) {
         const std::size_t image_pages = 1 + pick(4);
-        auto created = Region::create_copy_on_write(
-            make_image(image_pages),
-            {.reserve = kReserve * page_size(), .commit = (image_pages + pick(2)) * page_size()});
+        auto created = Region::create_over(make_image(image_pages), {.reserve = kReserve * page_size(),
+                                                                     .commit = (image_pages + pick(2)) * page_size()});
         ASSERT_TRUE(created);
         region = std::move(*created);
         model.resize(region->size());
@@ -203,9 +193,8 @@ TEST(Region, AgreesWithAPlainVectorUnderRandomUse) {
 
 TEST(CopyOnWriteRegion, StartsAsItsImageAndReadsZeroBeyond) {
   const auto image = make_image(3);
-  const auto region = Region::create_copy_on_write(image, {.reserve = 8 * page_size(), .commit = 4 * page_size()});
+  const auto region = Region::create_over(image, {.reserve = 8 * page_size(), .commit = 4 * page_size()});
   ASSERT_TRUE(region);
-  EXPECT_EQ((*region)->backing(), Backing::copy_on_write);
   ASSERT_TRUE((*region)->grow(6 * page_size()));
   const std::span<const std::byte> bytes = (*region)->bytes();
   for (std::size_t i = 0; i < image->size(); ++i) ASSERT_TRUE(is_image_byte(i, bytes[i])) << i;
@@ -215,8 +204,8 @@ TEST(CopyOnWriteRegion, StartsAsItsImageAndReadsZeroBeyond) {
 TEST(CopyOnWriteRegion, ChildrenSeeNeitherEachOthersWritesNorChangeTheImage) {
   const auto image = make_image(2);
   const RegionOptions options{.reserve = 4 * page_size(), .commit = 2 * page_size()};
-  const auto first = Region::create_copy_on_write(image, options);
-  const auto second = Region::create_copy_on_write(image, options);
+  const auto first = Region::create_over(image, options);
+  const auto second = Region::create_over(image, options);
   ASSERT_TRUE(first && second);
   std::ranges::fill((*first)->bytes(), std::byte{0xaa});
   (*second)->data()[page_size()] = std::byte{0xbb};
@@ -227,42 +216,23 @@ TEST(CopyOnWriteRegion, ChildrenSeeNeitherEachOthersWritesNorChangeTheImage) {
   EXPECT_TRUE(is_image_byte(0, (*second)->data()[0]));
   EXPECT_EQ((*second)->bytes().back(), std::byte{0});
   EXPECT_EQ((*first)->data()[page_size()], std::byte{0xaa});
-  const auto third = Region::create_copy_on_write(image, options);
+  const auto third = Region::create_over(image, options);
   ASSERT_TRUE(third);
   for (std::size_t i = 0; i < image->size(); ++i) ASSERT_TRUE(is_image_byte(i, (*third)->data()[i])) << i;
 }
 
-TEST(CopyOnWriteRegion, HasAFileOfItsOwnOnlyBeyondItsImage) {
-  const auto image = make_image(1);
-  const auto region = Region::create_copy_on_write(image, {.reserve = 4 * page_size(), .commit = page_size()});
-  ASSERT_TRUE(region);
-  EXPECT_EQ((*region)->file(), nullptr);
-  ASSERT_TRUE((*region)->grow(2 * page_size()));
-  ASSERT_NE((*region)->file(), nullptr);
-  EXPECT_NE((*region)->file(), image);
-}
-
 TEST(CopyOnWriteRegion, OutlivesTheCallersHoldOfItsImage) {
   auto image = make_image(1);
-  const auto region = Region::create_copy_on_write(std::move(image), {.reserve = page_size(), .commit = page_size()});
+  const auto region = Region::create_over(std::move(image), {.reserve = page_size(), .commit = page_size()});
   ASSERT_TRUE(region);
   EXPECT_TRUE(is_image_byte(100, (*region)->data()[100]));
 }
 
 TEST(CopyOnWriteRegion, SmallerThanItsImageIsRefused) {
-  const auto region = Region::create_copy_on_write(make_image(2), {.reserve = 4 * page_size(), .commit = page_size()});
+  const auto region = Region::create_over(make_image(2), {.reserve = 4 * page_size(), .commit = page_size()});
   ASSERT_FALSE(region);
   EXPECT_EQ(region.error().code, ErrorCode::invalid_argument);
   EXPECT_THAT(region.error().message, HasSubstr("is less than its image's (" + std::to_string(2 * page_size()) + ")"));
-}
-
-TEST(CopyOnWriteRegion, ImageThatEndsInsideAPageIsRefused) {
-  const auto image = MemoryFile::create(page_size() + 1);
-  ASSERT_TRUE(image);
-  const auto region = Region::create_copy_on_write(*image, {.reserve = 4 * page_size(), .commit = 2 * page_size()});
-  ASSERT_FALSE(region);
-  EXPECT_EQ(region.error().code, ErrorCode::invalid_argument);
-  EXPECT_THAT(region.error().message, HasSubstr("Image size (" + std::to_string(page_size() + 1) + ")"));
 }
 
 TEST(Pin, HoldsItsRangeUntilItDies) {

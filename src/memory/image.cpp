@@ -1,0 +1,132 @@
+#include "memory/image.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "memory/page_ranges.hpp"
+#include "memory/region.hpp"
+#include "memory/system_memory.hpp"
+
+namespace driftwood {
+namespace {
+
+Result<void> write_all(int fd, std::size_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const int reason = errno;
+      return system_memory::refused(reason, fmt::format("write {} bytes of an image", bytes.size()));
+    }
+    offset += static_cast<std::size_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+/// Walks two lists of extents at once and tells, for each stretch in which neither begins or ends, what covers it.
+template <typename Visit>
+void walk(std::span<const Extent> a, std::span<const Extent> b, Visit visit) {
+  std::size_t at = 0;
+  while (!a.empty() || !b.empty()) {
+    const auto covers = [&](std::span<const Extent> list) {
+      return !list.empty() && list.front().range.offset <= at ? &list.front() : nullptr;
+    };
+    const auto next_edge = [&](std::span<const Extent> list) {
+      if (list.empty()) return SIZE_MAX;
+      const ByteRange& range = list.front().range;
+      return range.offset > at ? range.offset : range.offset + range.size;
+    };
+    const std::size_t end = std::min(next_edge(a), next_edge(b));
+    visit(ByteRange{at, end - at}, covers(a), covers(b));
+    at = end;
+    const auto ended = [&](std::span<const Extent> list) {
+      return !list.empty() && list.front().range.offset + list.front().range.size <= at;
+    };
+    if (ended(a)) a = a.subspan(1);
+    if (ended(b)) b = b.subspan(1);
+  }
+}
+
+bool same_bytes(std::size_t at, const Extent* a, const Extent* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->layer == b->layer && a->layer_offset + (at - a->range.offset) == b->layer_offset + (at - b->range.offset);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Image>> Image::create(std::size_t size, std::span<const Piece> pieces) {
+  if (!is_aligned(size, page_size())) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Image size ({}) is not a multiple of the page size ({}).", size, page_size()));
+  }
+  std::vector<ByteRange> pages;
+  for (const Piece& piece : pieces) {
+    const ByteRange range{piece.offset, piece.bytes.size()};
+    if (!range.within(size)) {
+      return fail(ErrorCode::invalid_argument, fmt::format("A piece ({} bytes at {}) does not lie in the image ({}).",
+                                                           range.size, range.offset, size));
+    }
+    if (range.size != 0) pages.push_back(whole_pages(range));
+  }
+  if (pages.empty()) return compose(size, {});
+  pages = merged(std::move(pages), kKeepTogether);
+
+  DW_TRY_ASSIGN(auto file, MemoryFile::create(size));
+  for (const Piece& piece : pieces) DW_TRY(write_all(file->fd(), piece.offset, piece.bytes));
+  DW_TRY_ASSIGN(const auto layer, Layer::seal(std::move(file), {0, size}));
+  std::vector<Extent> extents;
+  for (const ByteRange& range : pages) extents.push_back({range, layer, range.offset});
+  return compose(size, std::move(extents));
+}
+
+Result<std::shared_ptr<const Image>> Image::compose(std::size_t size, std::vector<Extent> extents) {
+  std::size_t end = 0;
+  for (const Extent& extent : extents) {
+    const bool sound = extent.layer != nullptr && extent.range.size != 0 && extent.range.within(size) &&
+                       extent.range.offset >= end && is_aligned(extent.range.offset, page_size()) &&
+                       is_aligned(extent.range.size, page_size()) && is_aligned(extent.layer_offset, page_size()) &&
+                       ByteRange{extent.layer_offset, extent.range.size}.within(extent.layer->size());
+    if (!sound) {
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("An extent ({} bytes at {}) does not fit into an image of {} bytes or its layer, or comes "
+                      "before the end of another ({}).",
+                      extent.range.size, extent.range.offset, size, end));
+    }
+    end = extent.range.offset + extent.range.size;
+  }
+  if (!is_aligned(size, page_size())) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Image size ({}) is not a multiple of the page size ({}).", size, page_size()));
+  }
+  return std::shared_ptr<const Image>(new Image(size, std::move(extents)));
+}
+
+void Image::read(ByteRange range, std::span<std::byte> out) const {
+  DW_CHECK(range.within(size_) && range.size == out.size());
+  if (out.empty()) return;
+  std::memset(out.data(), 0, out.size());
+  const std::size_t end = range.offset + range.size;
+  auto extent = std::ranges::partition_point(
+      extents_, [&](const Extent& e) { return e.range.offset + e.range.size <= range.offset; });
+  for (; extent != extents_.end() && extent->range.offset < end; ++extent) {
+    const std::size_t from = std::max(range.offset, extent->range.offset);
+    const std::size_t to = std::min(end, extent->range.offset + extent->range.size);
+    std::memcpy(out.data() + (from - range.offset), extent->view() + (from - extent->range.offset), to - from);
+  }
+}
+
+std::vector<ByteRange> Image::changes_since(const Image& older) const {
+  std::vector<ByteRange> changed;
+  walk(extents_, older.extents_, [&](ByteRange range, const Extent* now, const Extent* then) {
+    if (!same_bytes(range.offset, now, then)) changed.push_back(range);
+  });
+  return merged(std::move(changed), 0);
+}
+
+}  // namespace driftwood

@@ -1,0 +1,28 @@
+#include "memory/page_ranges.hpp"
+
+#include <algorithm>
+
+#include "memory/region.hpp"
+
+namespace driftwood {
+
+ByteRange whole_pages(ByteRange range) noexcept {
+  const std::size_t first = range.offset / page_size() * page_size();
+  return {first, align_up(range.offset + range.size, page_size()) - first};
+}
+
+std::vector<ByteRange> merged(std::vector<ByteRange> ranges, std::size_t gap) {
+  std::ranges::sort(ranges, {}, &ByteRange::offset);
+  std::vector<ByteRange> joined;
+  for (const ByteRange& range : ranges) {
+    if (joined.empty() || range.offset > joined.back().offset + joined.back().size + gap) {
+      joined.push_back(range);
+      continue;
+    }
+    ByteRange& last = joined.back();
+    last.size = std::max(last.offset + last.size, range.offset + range.size) - last.offset;
+  }
+  return joined;
+}
+
+}  // namespace driftwood

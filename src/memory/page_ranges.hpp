@@ -1,0 +1,20 @@
+// Lists of byte ranges in order. Internal to src/memory.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/bytes.hpp"
+
+namespace driftwood {
+
+/// Pages this near to each other are kept in one extent: each extent is a mapping, and a
+/// mapping costs more than a few pages that would not have had to be in it.
+inline constexpr std::size_t kKeepTogether = 16 * kKiB;
+
+/// The pages that `range` touches.
+ByteRange whole_pages(ByteRange range) noexcept;
+/// `ranges` sorted, with those joined that overlap, meet, or lie at most `gap` bytes apart.
+std::vector<ByteRange> merged(std::vector<ByteRange> ranges, std::size_t gap);
+
+}  // namespace driftwood

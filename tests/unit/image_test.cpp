@@ -1,0 +1,333 @@
+#include "memory/image.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "memory/region.hpp"
+
+namespace driftwood {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Bytes = std::vector<std::byte>;
+
+std::unique_ptr<Region> make_region(std::size_t pages, std::size_t reserve_pages = 4096) {
+  auto region = Region::create({.reserve = reserve_pages * page_size(), .commit = pages * page_size()});
+  EXPECT_TRUE(region) << region.error().to_string();
+  return region ? std::move(*region) : nullptr;
+}
+
+std::shared_ptr<const Image> seal(Region& region) {
+  auto image = region.seal();
+  EXPECT_TRUE(image) << image.error().to_string();
+  return image ? *image : nullptr;
+}
+
+std::unique_ptr<Region> open_over(std::shared_ptr<const Image> image, std::size_t reserve_pages = 4096) {
+  const std::size_t size = image->size();
+  auto region = Region::create_over(std::move(image), {.reserve = reserve_pages * page_size(), .commit = size});
+  EXPECT_TRUE(region) << region.error().to_string();
+  return region ? std::move(*region) : nullptr;
+}
+
+Bytes contents(const Image& image) {
+  Bytes bytes(image.size());
+  image.read({0, bytes.size()}, bytes);
+  return bytes;
+}
+
+bool holds(const Region& region, const Bytes& expected) {
+  return region.size() == expected.size() && std::memcmp(region.data(), expected.data(), expected.size()) == 0;
+}
+
+/// Pages [first, first + count) as a byte range.
+ByteRange pages(std::size_t first, std::size_t count) { return {first * page_size(), count * page_size()}; }
+
+TEST(Image, HoldsItsPiecesAndZerosElsewhere) {
+  const Bytes low(10, std::byte{1});
+  const Bytes high(page_size() + 5, std::byte{2});
+  const std::size_t at = 40 * page_size() + 3;
+  const auto image = Image::create(64 * page_size(), std::vector<Image::Piece>{{7, low}, {at, high}});
+  ASSERT_TRUE(image);
+  Bytes expected(64 * page_size());
+  std::ranges::copy(low, expected.begin() + 7);
+  std::ranges::copy(high, expected.begin() + static_cast<std::ptrdiff_t>(at));
+  EXPECT_EQ(contents(**image), expected);
+  EXPECT_EQ((*image)->extents().size(), 2u) << "what is zero takes no extent";
+  EXPECT_TRUE(holds(*open_over(*image), expected));
+}
+
+TEST(Image, LaterPieceCoversAnEarlierOne) {
+  const Bytes first(10, std::byte{1});
+  const Bytes second(4, std::byte{2});
+  const auto image = Image::create(page_size(), std::vector<Image::Piece>{{0, first}, {3, second}});
+  ASSERT_TRUE(image);
+  Bytes start(10);
+  (*image)->read({0, 10}, start);
+  EXPECT_EQ(start, (Bytes{std::byte{1}, std::byte{1}, std::byte{1}, std::byte{2}, std::byte{2}, std::byte{2},
+                          std::byte{2}, std::byte{1}, std::byte{1}, std::byte{1}}));
+}
+
+TEST(Image, PieceOutsideItIsRefused) {
+  const Bytes bytes(2);
+  const auto image = Image::create(page_size(), std::vector<Image::Piece>{{page_size() - 1, bytes}});
+  ASSERT_FALSE(image);
+  EXPECT_EQ(image.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(image.error().message, HasSubstr("2 bytes at " + std::to_string(page_size() - 1)));
+}
+
+TEST(Image, ExtentsOutOfOrderOrBeyondTheirLayerAreRefused) {
+  const Bytes bytes(2 * page_size(), std::byte{1});
+  const auto image = Image::create(2 * page_size(), std::vector<Image::Piece>{{0, bytes}});
+  ASSERT_TRUE(image);
+  const auto layer = (*image)->extents()[0].layer;
+  const std::size_t size = 4 * page_size();
+  EXPECT_TRUE(Image::compose(size, {{pages(0, 1), layer, 0}, {pages(1, 1), layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(1, 1), layer, 0}, {pages(0, 1), layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(0, 2), layer, 0}, {pages(1, 1), layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(3, 2), layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(0, 2), layer, page_size()}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(0, 0), layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{{1, page_size()}, layer, 0}}));
+  EXPECT_FALSE(Image::compose(size, {{pages(0, 1), nullptr, 0}}));
+  EXPECT_FALSE(Image::compose(size + 1, {}));
+}
+
+TEST(Image, OutlivesTheRegionThatItWasTakenFrom) {
+  auto region = make_region(600);
+  std::ranges::fill(region->bytes(), std::byte{3});
+  const auto first = seal(*region);
+  region->data()[5] = std::byte{4};
+  const auto second = seal(*region);
+  region.reset();
+  EXPECT_EQ(contents(*first), Bytes(600 * page_size(), std::byte{3}));
+  Bytes expected(600 * page_size(), std::byte{3});
+  expected[5] = std::byte{4};
+  EXPECT_EQ(contents(*second), expected);
+  EXPECT_TRUE(holds(*open_over(second), expected));
+}
+
+TEST(Image, ChangesAreThePagesThatWereWrittenBetween) {
+  const auto region = make_region(64);
+  region->data()[0] = std::byte{1};
+  const auto before = seal(*region);
+  EXPECT_THAT(before->changes_since(*before), IsEmpty());
+  region->data()[30 * page_size() + 9] = std::byte{1};
+  region->data()[1] = std::byte{2};
+  ASSERT_TRUE(region->grow(70 * page_size()));
+  region->data()[69 * page_size()] = std::byte{1};
+  const auto after = seal(*region);
+  EXPECT_THAT(after->changes_since(*before), ElementsAre(pages(0, 1), pages(30, 1), pages(69, 1)));
+  EXPECT_THAT(before->changes_since(*after), ElementsAre(pages(0, 1), pages(30, 1), pages(69, 1)));
+  EXPECT_THAT(seal(*region)->changes_since(*after), IsEmpty()) << "nothing was written in between";
+}
+
+TEST(Image, SealsShareWhatDidNotChange) {
+  const auto region = make_region(1000);
+  std::ranges::fill(region->bytes(), std::byte{1});
+  const auto before = seal(*region);
+  EXPECT_EQ(*region->written_bytes(), 0u);
+  region->data()[500 * page_size()] = std::byte{2};
+  EXPECT_EQ(*region->written_bytes(), page_size());
+  const auto after = seal(*region);
+  EXPECT_EQ(before->extents().front().view(), after->extents().front().view());
+}
+
+TEST(Image, NeverWrittenPagesTakeNoExtent) {
+  const auto region = make_region(2000);
+  region->data()[1000 * page_size()] = std::byte{1};
+  const auto image = seal(*region);
+#ifdef __linux__
+  ASSERT_EQ(image->extents().size(), 1u);
+  EXPECT_EQ(image->extents()[0].range, pages(1000, 1));
+#endif
+  // And they are still the Region's own: written now, they are sealed without being copied.
+  region->data()[1500 * page_size()] = std::byte{2};
+  const auto next = seal(*region);
+  Bytes byte(1);
+  next->read({1500 * page_size(), 1}, byte);
+  EXPECT_EQ(byte[0], std::byte{2});
+}
+
+TEST(Image, ManySealsKeepTheNumberOfExtentsBounded) {
+  const auto region = make_region(4000);
+  Bytes expected(4000 * page_size());
+  std::mt19937 random(1);
+  for (int i = 0; i < 200; ++i) {
+    const std::size_t at = random() % expected.size();
+    expected[at] = region->data()[at] = std::byte(1 + random() % 255);
+    const auto image = seal(*region);
+    ASSERT_LE(image->extents().size(), 32u);
+    if (i % 50 == 49) {
+      ASSERT_EQ(contents(*image), expected);
+    }
+  }
+  EXPECT_TRUE(holds(*region, expected));
+}
+
+TEST(Image, SealIsRefusedUnderALivePin) {
+  const auto region = make_region(2);
+  auto pin = region->pin({0, 1});
+  ASSERT_TRUE(pin);
+  const auto sealed = region->seal();
+  ASSERT_FALSE(sealed);
+  EXPECT_EQ(sealed.error().code, ErrorCode::unavailable);
+  *pin = Pin();
+  EXPECT_TRUE(region->seal());
+}
+
+TEST(Image, CleanPiecesAreReadThroughOneMappingByAll) {
+  const auto region = make_region(100);
+  std::ranges::fill(region->bytes(), std::byte{1});
+  const auto image = seal(*region);
+  const auto child = open_over(image);
+  child->data()[50 * page_size()] = std::byte{2};
+  const auto of_parent = region->clean_pieces({10, 99 * page_size()});
+  const auto of_child = child->clean_pieces({10, 99 * page_size()});
+  if (of_parent.empty()) GTEST_SKIP() << "this system does not say which pages were written";
+  ASSERT_EQ(of_parent.size(), 1u);
+  EXPECT_EQ(of_parent[0].range, (ByteRange{10, 99 * page_size()}));
+  ASSERT_EQ(of_child.size(), 2u);
+  EXPECT_EQ(of_child[0].range, (ByteRange{10, 50 * page_size() - 10}));
+  EXPECT_EQ(of_child[1].range, (ByteRange{51 * page_size(), 48 * page_size() + 10}));
+  EXPECT_EQ(of_child[0].at, of_parent[0].at);
+  EXPECT_NE(of_child[0].at, child->data() + 10);
+}
+
+TEST(Layer, MapsAFileOnDiskAsItLies) {
+  const std::string path = testing::TempDir() + "layer";
+  const std::string text(3 * page_size(), 'x');
+  std::ofstream(path, std::ios::binary) << text;
+  {
+    const auto layer = Layer::open(path, pages(1, 2));
+    ASSERT_TRUE(layer) << layer.error().to_string();
+    const auto image = Image::compose(8 * page_size(), {{pages(3, 2), *layer, 0}});
+    ASSERT_TRUE(image);
+    const auto region = open_over(*image);
+    region->data()[3 * page_size()] = std::byte{'y'};
+    EXPECT_EQ(region->data()[3 * page_size() + 1], std::byte{'x'});
+    EXPECT_EQ((*layer)->view()[0], std::byte{'x'}) << "the file does not see what is written";
+  }
+  const auto beyond = Layer::open(path, pages(2, 2));
+  ASSERT_FALSE(beyond);
+  EXPECT_EQ(beyond.error().code, ErrorCode::corrupt);
+  const auto missing = Layer::open(path + ".not", pages(0, 1));
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+  EXPECT_FALSE(Layer::open(path, {1, page_size()}));
+  std::remove(path.c_str());
+}
+
+/// Regions, and Images of them, beside plain copies of what they should hold.
+class Model {
+ public:
+  explicit Model(unsigned seed) : random_(seed) {
+    lives_.push_back({make_region(8, kReserve), Bytes(8 * page_size())});
+  }
+
+  void step() {
+    Live& live = lives_[pick(lives_.size())];
+    switch (pick(8)) {
+      case 0:
+      case 1:
+      case 2: return write(live);
+      case 3: return grow(live);
+      case 4:
+      case 5: return seal_one(live);
+      case 6: return fork();
+      case 7: return drop();
+    }
+  }
+
+  void check() {
+    for (const Live& live : lives_) {
+      ASSERT_TRUE(holds(*live.region, live.bytes));
+      const ByteRange range{pick(page_size()), live.bytes.size() - page_size()};
+      for (const auto& [part, at] : live.region->clean_pieces(range)) {
+        ASSERT_TRUE(part.offset >= range.offset && part.offset + part.size <= range.offset + range.size);
+        ASSERT_EQ(std::memcmp(at, live.bytes.data() + part.offset, part.size), 0);
+      }
+    }
+    for (const Kept& kept : images_) ASSERT_EQ(contents(*kept.image), kept.bytes);
+    if (images_.size() < 2) return;
+    const Kept& a = images_[pick(images_.size())];
+    const Kept& b = images_[pick(images_.size())];
+    Bytes same_but_for_changes = a.bytes;
+    same_but_for_changes.resize(std::max(a.bytes.size(), b.bytes.size()));
+    Bytes target = b.bytes;
+    target.resize(same_but_for_changes.size());
+    for (const ByteRange& range : b.image->changes_since(*a.image)) {
+      std::copy_n(target.begin() + static_cast<std::ptrdiff_t>(range.offset), range.size,
+                  same_but_for_changes.begin() + static_cast<std::ptrdiff_t>(range.offset));
+    }
+    ASSERT_EQ(same_but_for_changes, target);
+  }
+
+ private:
+  static constexpr std::size_t kReserve = 1200;
+
+  struct Live {
+    std::unique_ptr<Region> region;
+    Bytes bytes;
+  };
+  struct Kept {
+    std::shared_ptr<const Image> image;
+    Bytes bytes;
+  };
+
+  std::size_t pick(std::size_t below) { return random_() % below; }
+
+  void write(Live& live) {
+    const std::size_t offset = pick(live.bytes.size());
+    const std::size_t size = 1 + pick(std::min(live.bytes.size() - offset, 6 * page_size()));
+    const auto value = static_cast<int>(pick(256));
+    std::memset(live.region->data() + offset, value, size);
+    std::memset(live.bytes.data() + offset, value, size);
+  }
+  void grow(Live& live) {
+    const std::size_t size = std::min(live.bytes.size() + pick(60) * page_size(), kReserve * page_size());
+    ASSERT_TRUE(live.region->grow(size));
+    live.bytes.resize(size);
+  }
+  void seal_one(Live& live) { images_.push_back({seal(*live.region), live.bytes}); }
+  void fork() {
+    if (images_.empty() || lives_.size() > 6) return;
+    const Kept& kept = images_[pick(images_.size())];
+    lives_.push_back({open_over(kept.image, kReserve), kept.bytes});
+  }
+  void drop() {
+    if (lives_.size() > 1 && pick(2) == 0)
+      lives_.erase(lives_.begin() + static_cast<std::ptrdiff_t>(pick(lives_.size())));
+    if (images_.size() > 3) images_.erase(images_.begin() + static_cast<std::ptrdiff_t>(pick(images_.size())));
+  }
+
+  std::mt19937 random_;
+  std::vector<Live> lives_;
+  std::vector<Kept> images_;
+};
+
+TEST(Image, AgreesWithPlainCopiesUnderRandomUse) {
+  for (unsigned seed = 0; seed < 25; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Model model(seed);
+    for (int i = 0; i < 120; ++i) {
+      ASSERT_NO_FATAL_FAILURE(model.step());
+      if (i % 10 == 9) {
+        ASSERT_NO_FATAL_FAILURE(model.check());
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace driftwood
