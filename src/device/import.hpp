@@ -26,6 +26,9 @@ class Import {
   std::size_t size() const noexcept { return size_; }
   /// The host's view of the bytes.
   std::byte* host() const noexcept { return host_; }
+  /// The Region that the bytes lie in, and their offset there; null where they are the host's own.
+  const Region* region() const noexcept { return pin_.region(); }
+  std::size_t region_offset() const noexcept { return pin_.range().offset; }
   /// The address that the device's tensors get for `offset`. It equals host() + offset
   /// on devices that use the host's pointers, and is otherwise not to be dereferenced.
   std::byte* device_address(std::size_t offset) const noexcept { return device_base_ + offset; }

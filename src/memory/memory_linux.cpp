@@ -60,15 +60,17 @@ Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range) {
   std::vector<ByteRange> found;
   const auto end = static_cast<off_t>(range.offset + range.size);
   auto at = static_cast<off_t>(range.offset);
+  const auto unknown = [] {
+    const int reason = errno;
+    return refused(reason, "say which pages of a memory file are in use");
+  };
   while (at < end) {
     const off_t data = lseek(fd, at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;  // a hole up to the file's end
-    const off_t hole = data < 0 ? data : lseek(fd, data, SEEK_HOLE);
-    if (hole < 0) {
-      const int reason = errno;
-      return refused(reason, "say which pages of a memory file are in use");
-    }
-    if (data >= end) break;
+    if (data < 0 && errno != ENXIO) return unknown();
+    if (data < 0 || data >= end) break;
+    // Looks at every page that is there, so it must not begin beyond the range.
+    const off_t hole = lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) return unknown();
     at = std::min(hole, end);
     found.push_back({static_cast<std::size_t>(data), static_cast<std::size_t>(at - data)});
   }

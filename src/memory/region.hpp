@@ -52,6 +52,7 @@ class Pin {
   ~Pin();
 
   ByteRange range() const noexcept { return range_; }
+  const Region* region() const noexcept { return region_; }
   explicit operator bool() const noexcept { return region_ != nullptr; }
 
  private:
@@ -81,6 +82,8 @@ class Region {
   /// Committed bytes.
   std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
   std::size_t reserved() const noexcept { return options_.reserve; }
+  /// Bytes behind the reservation that always fault.
+  std::size_t guard() const noexcept { return options_.guard; }
   /// All committed bytes; dies with the Region, and is too short after a grow().
   std::span<std::byte> bytes() noexcept { return {base_, size()}; }
 

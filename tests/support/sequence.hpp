@@ -45,6 +45,22 @@ class Sequence {
     }
   }
 
+  /// A sequence that begins as `parent` was when `image` was taken of it.
+  Sequence(const Model& model, const Sequence& parent, std::shared_ptr<const Image> image)
+      : layout_(parent.layout_), n_vocab_(parent.n_vocab_), logits_(parent.logits_) {
+    const std::size_t size = image->size();
+    region_ = value_of(Region::create_over(std::move(image), {.reserve = size, .commit = size}));
+    memory_ = value_of(model.device().import(*region_, {0, size}, Require::any));
+  }
+
+  /// Seals the memory, and goes on over the Image.
+  std::shared_ptr<const Image> freeze(const Model& model) {
+    memory_ = Import();
+    auto image = value_of(region_->seal());
+    memory_ = value_of(model.device().import(*region_, {0, region_->size()}, Require::any));
+    return image;
+  }
+
   ForwardRequest request(std::span<const Token> tokens, Outputs outputs = Outputs::last) const {
     ForwardRequest request;
     request.memory = &memory_;

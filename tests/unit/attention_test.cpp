@@ -45,6 +45,7 @@ class Sequence {
     state_.token_stride = stride_;
     state_.type = c.type;
     state_.n_past = c.n_past;
+    state_.pass = records_.data() + c.n_past * stride_;
     std::uint32_t begin = 0;
     for (const std::uint32_t cut : c.cuts) {
       state_.spans.push_back({records_.data() + begin * stride_, cut - begin});

@@ -25,7 +25,7 @@ class RowCursor {
   }
 
   /// The K row of the current token; moves on to the next one.
-  std::byte* next() {
+  const std::byte* next() {
     const KvState& state = *node_.state;
     if (in_span_ == state.spans[span_].n_tokens) {
       ++span_;
@@ -202,9 +202,8 @@ void run_store(ggml_tensor* result, int thread, int n_threads, void* data) {
   const std::uint32_t begin = static_cast<std::uint32_t>(thread) * share;
   const std::uint32_t end = std::min(n, begin + share);
   if (begin >= end) return;
-  RowCursor cursor(node, state.n_past + begin);
   for (std::uint32_t i = begin; i < end; ++i) {
-    std::byte* into = cursor.next();
+    std::byte* into = state.pass + i * state.token_stride + node.layer_offset;
     convert(token_of(k, i), into, row);
     convert(token_of(v, i), into + node.row_bytes, row);
   }

@@ -21,7 +21,7 @@ namespace driftwood::cpu {
 
 /// Tokens of a sequence that lie one after another, KvState::token_stride bytes apart.
 struct KvSpan {
-  std::byte* tokens = nullptr;  ///< record of the span's first token
+  const std::byte* tokens = nullptr;  ///< record of the span's first token
   std::uint32_t n_tokens = 0;
 };
 
@@ -39,6 +39,7 @@ class PartialResults {
 /// Where a sequence's rows are; refilled before each run of a graph.
 struct KvState {
   std::vector<KvSpan> spans;       ///< in order; they hold n_past tokens and the rows of the pass
+  std::byte* pass = nullptr;       ///< record of the pass's first token, where it is written; part of the last span
   std::size_t token_stride = 0;    ///< bytes
   ggml_type type = GGML_TYPE_F16;  ///< GGML_TYPE_F16 or GGML_TYPE_Q8_0
   std::uint32_t n_past = 0;        ///< tokens before the pass
