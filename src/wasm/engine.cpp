@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "core/bytes.hpp"
 #include "core/handle.hpp"
 #include "core/log.hpp"
 #include "wasm/epoch_ticker.hpp"
@@ -16,18 +15,13 @@ namespace driftwood {
 
 namespace {
 
-// A 32-bit index reaches no further than the reservation, and an access with a constant offset below the guard's size
-// ends in the guard: neither needs a bounds check.
-constexpr std::uint64_t kReservation = 4 * kGiB;
-constexpr std::uint64_t kGuard = 32 * kMiB;
-
 // What changes the code that is generated must change ModuleCache's key too: see kCodeSettings there.
 wasm_config_t* make_config() {
   wasm_config_t* config = wasm_config_new();
 
   install_memory_creator(config);
-  wasmtime_config_memory_reservation_set(config, kReservation);
-  wasmtime_config_memory_guard_size_set(config, kGuard);
+  wasmtime_config_memory_reservation_set(config, kMemoryReservation);
+  wasmtime_config_memory_guard_size_set(config, kMemoryGuard);
   wasmtime_config_memory_may_move_set(config, false);
   wasmtime_config_memory_init_cow_set(config, false);  // needs memories of Wasmtime's own
 

@@ -7,8 +7,9 @@
 //
 // What a guest may use: WebAssembly 2.0 (SIMD, bulk memory, multi-value, reference
 // types without externref), tail calls, relaxed SIMD in its deterministic form.
-// What could not be frozen later is refused when the module is compiled: threads
-// and shared memory, several memories, 64-bit memories, GC, exceptions.
+// Threads and shared memory, several memories, 64-bit memories, GC and exceptions are
+// refused when a module is compiled: they could not be frozen later. What else could
+// not be is Program's to refuse.
 //
 // The same guest computes the same bits on every machine, but for the sign and
 // payload of NaNs, which are those of the architecture: making them canonical was
@@ -24,7 +25,9 @@
 #include <memory>
 #include <optional>
 
+#include "core/bytes.hpp"
 #include "core/error.hpp"
+#include "memory/region.hpp"
 
 struct wasm_engine_t;
 
@@ -32,6 +35,17 @@ namespace driftwood {
 
 class EpochTicker;
 class ModuleCache;
+
+/// Address space of every linear memory, and the guard behind it. Compiled code relies on both: a 32-bit index reaches
+/// no further than the reservation, and an access with a constant offset below the guard's size ends in the guard, so
+/// neither is checked.
+inline constexpr std::size_t kMemoryReservation = 4 * kGiB;
+inline constexpr std::size_t kMemoryGuard = 32 * kMiB;
+
+/// What a Region must be made with to become a linear memory of `size` bytes.
+constexpr RegionOptions linear_memory_options(std::size_t size) {
+  return {.reserve = kMemoryReservation, .commit = size, .guard = kMemoryGuard};
+}
 
 /// Native stack that a guest's calls may use; a deeper recursion is a guest_trap.
 inline constexpr std::size_t kGuestStackBytes = std::size_t{1} << 20;

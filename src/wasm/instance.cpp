@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "wasm/epoch_ticker.hpp"
+#include "wasm/globals.hpp"
 #include "wasm/handles.hpp"
 #include "wasm/linear_memory.hpp"
 #include "wasm/linkage.hpp"
+#include "wasm/module/module_facts.hpp"
 #include "wasm/store_data.hpp"
 #include "wasm/trap.hpp"
 #include "wasm/wasi.hpp"
@@ -38,16 +40,45 @@ bool all_i32(const wasm_valtype_vec_t& types) {
   return true;
 }
 
+std::unexpected<Error> not_exported(std::string_view name) {
+  return fail(ErrorCode::not_found, fmt::format("The program exports no function \"{}\".", printable(name)));
+}
+
+/// Whether a state's Region can be the program's linear memory.
+Result<void> check_memory(const Program& program, const Region* memory) {
+  const auto& limits = program.facts().memory;
+  if (memory == nullptr || !limits) {
+    return fail(ErrorCode::incompatible,
+                fmt::format("The {} has no linear memory.", memory == nullptr ? "state" : "program"));
+  }
+  if (memory->reserved() != kMemoryReservation || memory->guard() != kMemoryGuard) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("The state's memory reserves {} bytes and guards {}; a linear memory's are {} and {}.",
+                            memory->reserved(), memory->guard(), kMemoryReservation, kMemoryGuard));
+  }
+  const std::size_t size = memory->size();
+  if (!is_aligned(size, kWasmPage) || size < limits->minimum_bytes() || size > limits->maximum_bytes()) {
+    return fail(ErrorCode::incompatible,
+                fmt::format("The state's memory has {} bytes; the program's has {} to {}, in pages of {}.", size,
+                            limits->minimum_bytes(), limits->maximum_bytes(), kWasmPage));
+  }
+  return {};
+}
+
 }  // namespace
 
 struct Instance::State {
-  State(std::shared_ptr<const Program> of, const InstanceOptions& options)
+  State(std::shared_ptr<const Program> of, std::unique_ptr<Region> memory, const InstanceOptions& options)
       : program(std::move(of)),
-        data{.host = options.host},
+        region(std::move(memory)),
+        determinism(options.determinism),
+        data{.host = options.host,
+             .watch = &watch,
+             .memory = region.get(),
+             .determinism = determinism ? &*determinism : nullptr},
         store(wasmtime_store_new(program->engine().handle(), &data, nullptr)),
         context(wasmtime_store_context(store.get())),
         watch(program->engine().handle(), store.get(), options.limits.run_time) {
-    data.watch = &watch;
     wasmtime_store_limiter(store.get(), static_cast<std::int64_t>(options.limits.memory_bytes),
                            options.limits.table_elements, 1, kMostTables, 1);
   }
@@ -55,13 +86,15 @@ struct Instance::State {
   /// Runs `enter`, which enters the guest, under its deadline. The value is the exit status if the guest gave one.
   template <typename Enter>
   Result<std::optional<int>> run(Enter enter);
-  Result<void> instantiate(const Linkage& linkage, const InstanceOptions& options);
+  Result<void> instantiate(const Linkage& linkage);
+  Result<void> run_start();
   Result<const ExportedFunction*> find(std::string_view name);
   Result<std::optional<int>> call(const ExportedFunction& function, std::span<const std::int32_t> arguments,
                                   std::int32_t& result);
 
   std::shared_ptr<const Program> program;
   std::unique_ptr<Region> region;  // before the store, which refers to it until it is gone
+  std::optional<Determinism> determinism;
   StoreData data;
   WasmStoreHandle store;
   wasmtime_context_t* context;
@@ -80,37 +113,39 @@ Result<std::optional<int>> Instance::State::run(Enter enter) {
   const WasmTrapHandle trap(raised);
   const auto ending = watch.end();
 
-  if (trap) return std::unexpected(trap_error(*trap));
+  const std::uint64_t code_shift = program->facts().code_shift;
+  if (trap) return std::unexpected(trap_error(*trap, code_shift));
   if (!error) return std::nullopt;
   if (ending == Watch::Ending::interrupted) return fail(ErrorCode::cancelled, "The guest was interrupted.");
   if (ending == Watch::Ending::deadline) {
     return fail(ErrorCode::guest_trap, fmt::format("The guest ran longer than its limit of {} ms.{}",
-                                                   watch.limit().count(), backtrace(*error)));
+                                                   watch.limit().count(), backtrace(*error, code_shift)));
   }
   int status = 0;
   if (wasmtime_error_exit_status(error.get(), &status)) return status;
-  const std::string frames = backtrace(*error);
+  const std::string frames = backtrace(*error, code_shift);
   if (frames.empty()) {  // refused before its first instruction: the limits, or the host's memory
     return fail(ErrorCode::out_of_memory, fmt::format("The program cannot be started: {}.", describe(*error)));
   }
   return fail(ErrorCode::guest_trap, fmt::format("The guest was ended: {}.{}", describe(*error), frames));
 }
 
-Result<void> Instance::State::instantiate(const Linkage& linkage, const InstanceOptions& options) {
-  MemorySlot slot(nullptr, [&](Region& made) {
-    data.memory = &made;
-    if (options.on_memory) options.on_memory(made);
-  });
-  const auto started = run([&](wasm_trap_t** trap) -> wasmtime_error_t* {
+Result<void> Instance::State::instantiate(const Linkage& linkage) {
+  const MemorySlot slot(*region);
+  DW_TRY(run([&](wasm_trap_t** trap) -> wasmtime_error_t* {
     return wasmtime_instance_pre_instantiate(linkage.handle(), context, &instance, trap);
-  });
-  region = slot.take();
-  if (slot.error()) return std::unexpected(*slot.error());
-  if (!started) return std::unexpected(started.error());
-  if (*started) {
-    return fail(ErrorCode::guest_trap, fmt::format("The guest's start function exited with status {}.", **started));
+  }));
+  return {};
+}
+
+Result<void> Instance::State::run_start() {
+  if (!program->facts().has_start) return {};
+  DW_TRY_ASSIGN(const ExportedFunction* start, find(kStartExport));
+  std::int32_t ignored = 0;
+  DW_TRY_ASSIGN(const auto exited, call(*start, {}, ignored));
+  if (exited) {
+    return fail(ErrorCode::guest_trap, fmt::format("The guest's start function exited with status {}.", *exited));
   }
-  if (region == nullptr) return fail(ErrorCode::invalid_argument, "The program has no linear memory of its own.");
   return {};
 }
 
@@ -119,7 +154,7 @@ Result<const ExportedFunction*> Instance::State::find(std::string_view name) {
   wasmtime_extern_t item;
   if (!wasmtime_instance_export_get(context, &instance, name.data(), name.size(), &item) ||
       item.kind != WASMTIME_EXTERN_FUNC) {
-    return fail(ErrorCode::not_found, fmt::format("The program exports no function \"{}\".", printable(name)));
+    return not_exported(name);
   }
   const WasmFunctypeHandle type(wasmtime_func_type(context, &item.of.func));
   const wasm_valtype_vec_t& parameters = *wasm_functype_params(type.get());
@@ -150,11 +185,38 @@ Result<std::optional<int>> Instance::State::call(const ExportedFunction& functio
 Result<std::unique_ptr<Instance>> Instance::create(std::shared_ptr<const Program> program,
                                                    const InstanceOptions& options) {
   DW_TRY_ASSIGN(const Linkage* linkage, program->link(options.functions));
-  const bool initializes = program->kind() != ProgramKind::command;
-  std::unique_ptr<Instance> made(new Instance(std::make_unique<State>(std::move(program), options)));
-  if (linkage->uses_wasi()) DW_TRY(set_wasi(made->state_->context, options.wasi));
-  DW_TRY(made->state_->instantiate(*linkage, options));
+  const auto& image = program->first_image();
+  if (image == nullptr) return fail(ErrorCode::invalid_argument, "The program has no linear memory of its own.");
+  DW_TRY_ASSIGN(auto memory, Region::create_over(image, linear_memory_options(image->size())));
+  DW_TRY_ASSIGN(auto made, prepare(std::move(program), *linkage, std::move(memory), options));
+  DW_TRY(made->state_->run_start());
+  const bool initializes = made->state_->program->kind() != ProgramKind::command;
   if (initializes && made->has_export("_initialize")) DW_TRY(made->call("_initialize"));
+  return made;
+}
+
+Result<std::unique_ptr<Instance>> Instance::resume(std::shared_ptr<const Program> program, InstanceState state,
+                                                   const InstanceOptions& options) {
+  DW_TRY_ASSIGN(const Linkage* linkage, program->link(options.functions));
+  if (!program->freezable()) return fail(ErrorCode::unsupported, program->freeze_obstacle());
+  DW_TRY(check_memory(*program, state.memory.get()));
+  DW_TRY_ASSIGN(auto made, prepare(std::move(program), *linkage, std::move(state.memory), options));
+  State& own = *made->state_;
+  DW_TRY(write_globals(own.context, own.instance, own.program->facts().globals, state.globals));
+  return made;
+}
+
+Result<std::unique_ptr<Instance>> Instance::prepare(std::shared_ptr<const Program> program, const Linkage& linkage,
+                                                    std::unique_ptr<Region> memory, const InstanceOptions& options) {
+  if (memory->size() > options.limits.memory_bytes) {
+    return fail(ErrorCode::out_of_memory, fmt::format("The program cannot be started: its memory ({} bytes) is more "
+                                                      "than its limit ({}).",
+                                                      memory->size(), options.limits.memory_bytes));
+  }
+  if (options.on_memory) options.on_memory(*memory);
+  std::unique_ptr<Instance> made(new Instance(std::make_unique<State>(std::move(program), std::move(memory), options)));
+  if (linkage.uses_wasi()) DW_TRY(set_wasi(made->state_->context, options.wasi));
+  DW_TRY(made->state_->instantiate(linkage));
   return made;
 }
 
@@ -163,7 +225,14 @@ Instance::~Instance() = default;
 
 Region& Instance::memory() noexcept { return *state_->region; }
 
+std::vector<WasmValue> Instance::globals() const {
+  return read_globals(state_->context, state_->instance, state_->program->facts().globals);
+}
+
+std::optional<Determinism> Instance::determinism() const { return state_->determinism; }
+
 bool Instance::has_export(std::string_view name) const {
+  if (name.starts_with(kReservedPrefix)) return false;
   wasmtime_extern_t item;
   if (!wasmtime_instance_export_get(state_->context, &state_->instance, name.data(), name.size(), &item)) return false;
   wasmtime_extern_delete(&item);
@@ -171,6 +240,7 @@ bool Instance::has_export(std::string_view name) const {
 }
 
 Result<std::int32_t> Instance::call(std::string_view name, std::span<const std::int32_t> arguments) {
+  if (name.starts_with(kReservedPrefix)) return not_exported(name);
   DW_TRY_ASSIGN(const ExportedFunction* function, state_->find(name));
   if (arguments.size() != function->parameters) {
     return fail(ErrorCode::invalid_argument, fmt::format("The function \"{}\" was given {} arguments, but takes {}.",
@@ -194,6 +264,7 @@ Result<int> Instance::run_command() {
 }
 
 void Instance::interrupt() noexcept { state_->watch.interrupt(); }
+void Instance::stop() noexcept { state_->watch.stop(); }
 bool Instance::interrupted() const noexcept { return state_->watch.interrupted(); }
 
 }  // namespace driftwood

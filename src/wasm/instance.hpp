@@ -1,8 +1,8 @@
 // A Program running in a store of its own over one Region.
 //
-// One thread at a time, except interrupt(), which any thread and a signal handler
-// may call. The base of the Region never moves, so memory() may be kept as long as
-// the Instance.
+// One thread at a time, not always the same one, except interrupt() and stop(), which
+// any thread and a signal handler may call. The base of the Region never moves, so
+// memory() may be kept as long as the Instance.
 //
 // A guest that trapped or was ended stays as it was at that instruction: its memory
 // can be read, but its own invariants (its stack pointer among them) may be broken.
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,7 +22,9 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/wasm_value.hpp"
 #include "memory/region.hpp"
+#include "wasm/determinism.hpp"
 #include "wasm/host_function.hpp"
 #include "wasm/program.hpp"
 
@@ -55,22 +58,37 @@ struct InstanceLimits {
 struct InstanceOptions {
   std::span<const HostFunction> functions;
   void* host = nullptr;  ///< given to every HostFunction; must outlive the Instance
-  /// Called by create() when the linear memory is there, before the guest's first instruction and before its data; the
-  /// Region lives as long as the Instance. Only used during create().
+  /// Called when the linear memory is there, with its data, before the guest's first instruction; the Region lives as
+  /// long as the Instance. Only used by create() and resume().
   std::function<void(Region&)> on_memory;
   WasiOptions wasi;
+  /// Where the guest's virtual clock and random numbers begin, or go on; none: they are the system's.
+  std::optional<Determinism> determinism;
   InstanceLimits limits;
+};
+
+/// All that a guest at rest is, beside its Program.
+struct InstanceState {
+  /// Made with linear_memory_options(); its bytes are the linear memory's.
+  std::unique_ptr<Region> memory;
+  /// As Instance::globals() gave them.
+  std::vector<WasmValue> globals;
 };
 
 class Instance {
  public:
-  /// Gives the program its memory, then runs its start function and, unless it is a
-  /// command, its `_initialize`.
+  /// Gives the program its first Image as memory, then runs its start function and,
+  /// unless it is a command, its `_initialize`.
   /// not_found: imports that are neither WASI's nor in `functions`, by name, or a granted folder;
   /// invalid_argument: the module has no memory, imports a function under another type;
   /// out_of_memory: it starts with more memory or table elements than the limits allow, or than the host has;
   /// guest_trap: its start trapped or ran too long.
   static Result<std::unique_ptr<Instance>> create(std::shared_ptr<const Program> program,
+                                                  const InstanceOptions& options);
+  /// Goes on from a state; runs nothing. Fails as create() does of imports and limits;
+  /// incompatible: the state's globals or size of memory cannot be the program's;
+  /// invalid_argument: its Region was not made with linear_memory_options(); unsupported: the program cannot be frozen.
+  static Result<std::unique_ptr<Instance>> resume(std::shared_ptr<const Program> program, InstanceState state,
                                                   const InstanceOptions& options);
   ~Instance();
   Instance(const Instance&) = delete;
@@ -78,6 +96,10 @@ class Instance {
 
   /// The guest's linear memory.
   Region& memory() noexcept;
+  /// The program's mutable globals in its order; with memory(), all that a freezable program's guest at rest is.
+  std::vector<WasmValue> globals() const;
+  /// The virtual clock and the generator as they are now; nothing where the options gave none.
+  std::optional<Determinism> determinism() const;
 
   bool has_export(std::string_view name) const;
   /// Calls an exported function of i32 parameters and at most one i32 result (0 when it has none).
@@ -89,11 +111,16 @@ class Instance {
   Result<int> run_command();
   /// Ends the call that is running, at the guest's next loop or function entry; does nothing when none is.
   void interrupt() noexcept;
+  /// Interrupts the call that is running and every later one. Any thread.
+  void stop() noexcept;
   /// True when the call that is running has been interrupted: long host functions look at it and return early.
   bool interrupted() const noexcept;
 
  private:
   struct State;
+  /// An Instance over `memory` that has run nothing.
+  static Result<std::unique_ptr<Instance>> prepare(std::shared_ptr<const Program> program, const Linkage& linkage,
+                                                   std::unique_ptr<Region> memory, const InstanceOptions& options);
   explicit Instance(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

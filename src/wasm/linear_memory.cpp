@@ -31,23 +31,17 @@ struct MemoryCreator {
                                       std::size_t /*maximum*/, std::size_t reserved, std::size_t guard,
                                       wasmtime_linear_memory_t* memory) {
     MemorySlot* slot = current_slot;
-    if (slot == nullptr) return wasmtime_error_new("no instance is being created on this thread");
-    if (slot->region_ == nullptr) {
-      auto region = Region::create({.reserve = reserved, .commit = minimum, .guard = guard});
-      if (!region) {
-        slot->error_ = std::move(region).error();
-        return wasmtime_error_new(slot->error_->message.c_str());
-      }
-      slot->region_ = *std::move(region);
+    if (slot == nullptr || std::exchange(slot->taken_, true)) {
+      return wasmtime_error_new("no memory was prepared for it");
     }
-    *memory = {.env = slot->region_.get(), .get_memory = get_memory, .grow_memory = grow_memory, .finalizer = nullptr};
-    if (slot->ready_) slot->ready_(*slot->region_);
+    Region& region = slot->region_;
+    DW_CHECK(region.size() >= minimum && region.reserved() == reserved && region.guard() >= guard);
+    *memory = {.env = &region, .get_memory = get_memory, .grow_memory = grow_memory, .finalizer = nullptr};
     return nullptr;
   }
 };
 
-MemorySlot::MemorySlot(std::unique_ptr<Region> prepared, std::function<void(Region&)> ready)
-    : region_(std::move(prepared)), ready_(std::move(ready)), outer_(std::exchange(current_slot, this)) {}
+MemorySlot::MemorySlot(Region& region) : region_(region), outer_(std::exchange(current_slot, this)) {}
 
 MemorySlot::~MemorySlot() { current_slot = outer_; }
 

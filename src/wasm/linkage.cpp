@@ -13,6 +13,7 @@
 #include "wasm/trap.hpp"
 #include "wasm/wasi.hpp"
 #include "wasm/wasi_clock.hpp"
+#include "wasm/wasi_random.hpp"
 
 namespace driftwood {
 
@@ -139,6 +140,7 @@ Result<std::unique_ptr<const Linkage>> Linkage::create(const Program& program,
     }
     wasmtime_linker_allow_shadowing(linker.get(), true);
     for (const HostFunction& function : wasi_clock_functions()) DW_TRY(define(linker.get(), function, enter_own));
+    for (const HostFunction& function : wasi_random_functions()) DW_TRY(define(linker.get(), function, enter_own));
   }
   for (const HostFunction& function : functions) DW_TRY(define(linker.get(), function, enter_host));
 

@@ -13,14 +13,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "core/bytes.hpp"
 #include "core/log.hpp"
 #include "wasm/cpu_identity.hpp"
+#include "wasm/module/rewrite.hpp"
 #include "wasm/trap.hpp"
 
 namespace driftwood {
@@ -30,15 +34,17 @@ namespace {
 /// Named anew whenever engine.cpp changes the code that is generated.
 constexpr std::string_view kCodeSettings = "1: relaxed-simd-deterministic, epochs, 4G+32M";
 
-constexpr std::array<char, 8> kMagic = {'D', 'W', 'C', 'W', 'A', 'S', 'M', '1'};
+constexpr std::array<char, 8> kMagic = {'D', 'W', 'C', 'W', 'A', 'S', 'M', '2'};
 
+/// A file is: compiled code, as Wasmtime serializes it; the module's facts; the footer.
 struct Footer {
   std::array<char, 8> magic;
-  std::uint64_t payload_size;
-  std::uint64_t checksum;
+  std::uint64_t code_size;
+  std::uint64_t facts_size;
+  std::uint64_t checksum;  ///< of code and facts
   Hash key;
 };
-static_assert(sizeof(Footer) == 56);
+static_assert(sizeof(Footer) == 64);
 
 /// Four independent lanes keep the multiplier busy. Finds damage; no defence against an attacker.
 std::uint64_t checksum(std::span<const std::byte> bytes) noexcept {
@@ -83,24 +89,28 @@ class Descriptor {
 /// Only this user can have written it.
 bool is_ours(const struct stat& status) { return status.st_uid == ::geteuid() && (status.st_mode & 0022) == 0; }
 
-/// True when the file is one of ours, whole, and made for `key`.
-bool is_sound(const std::filesystem::path& file, const Hash& key) {
+/// The facts in a file that is one of ours, whole, and made for `key`; else nothing.
+std::optional<std::vector<std::byte>> read_sound(const std::filesystem::path& file, const Hash& key) {
   const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat status{};
-  if (descriptor.get() < 0 || ::fstat(descriptor.get(), &status) != 0) return false;
-  if (!S_ISREG(status.st_mode) || !is_ours(status)) return false;
+  if (descriptor.get() < 0 || ::fstat(descriptor.get(), &status) != 0) return std::nullopt;
+  if (!S_ISREG(status.st_mode) || !is_ours(status)) return std::nullopt;
   const auto size = static_cast<std::size_t>(status.st_size);
-  if (size < sizeof(Footer)) return false;
+  if (size < sizeof(Footer)) return std::nullopt;
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
-  if (mapped == MAP_FAILED) return false;
+  if (mapped == MAP_FAILED) return std::nullopt;
   const std::span bytes(static_cast<const std::byte*>(mapped), size);
   const auto payload = bytes.first(size - sizeof(Footer));
   Footer footer;
   std::memcpy(&footer, payload.data() + payload.size(), sizeof footer);
-  const bool sound = footer.magic == kMagic && footer.key == key && footer.payload_size == payload.size() &&
-                     footer.checksum == checksum(payload);
+  std::optional<std::vector<std::byte>> facts;
+  if (footer.magic == kMagic && footer.key == key &&
+      checked_add(footer.code_size, footer.facts_size) == payload.size() && footer.checksum == checksum(payload)) {
+    const auto found = payload.subspan(footer.code_size);
+    facts.emplace(found.begin(), found.end());
+  }
   ::munmap(mapped, size);
-  return sound;
+  return facts;
 }
 
 bool write_all(int fd, std::span<const std::byte> bytes) {
@@ -121,6 +131,7 @@ ModuleCache::ModuleCache(std::filesystem::path folder) : folder_(std::move(folde
   Hasher hasher;
   hasher.update(as_bytes("Wasmtime " WASMTIME_VERSION));
   hasher.update(as_bytes(kCodeSettings));
+  hasher.update(as_bytes(fmt::format("rewriter {}", kRewriterVersion)));
   hasher.update(as_bytes(cpu_identity()));
   machine_ = hasher.finish();
 }
@@ -148,32 +159,38 @@ std::filesystem::path ModuleCache::file_of(const Hash& module) const {
   return folder_ / (key_of(machine_, module).to_hex() + ".cwasm");
 }
 
-WasmModuleHandle ModuleCache::load(const Engine& engine, const Hash& module) const {
+std::optional<CompiledModule> ModuleCache::load(const Engine& engine, const Hash& module) const {
   const auto file = file_of(module);
-  if (!is_sound(file, key_of(machine_, module))) return nullptr;
+  auto facts = read_sound(file, key_of(machine_, module));
+  if (!facts) return std::nullopt;
   wasmtime_module_t* loaded = nullptr;
   const WasmErrorHandle error(wasmtime_module_deserialize_file(engine.handle(), file.c_str(), &loaded));
   if (error) {
     log(LogLevel::debug, fmt::format("{} is compiled anew: {}", file.string(), describe(*error)));
-    return nullptr;
+    return std::nullopt;
   }
-  return WasmModuleHandle(loaded);
+  return CompiledModule{WasmModuleHandle(loaded), *std::move(facts)};
 }
 
-Result<void> ModuleCache::store(const wasmtime_module_t* compiled, const Hash& module) const {
-  WasmBytes payload;
-  if (const WasmErrorHandle error(wasmtime_module_serialize(compiled, &payload)); error) {
+Result<void> ModuleCache::store(const CompiledModule& compiled, const Hash& module) const {
+  WasmBytes code;
+  if (const WasmErrorHandle error(wasmtime_module_serialize(compiled.code.get(), &code)); error) {
     return fail(ErrorCode::internal, fmt::format("A compiled module cannot be serialized: {}.", describe(*error)));
   }
-  const auto bytes = as_bytes(text_of(payload));
-  const Footer footer{kMagic, bytes.size(), checksum(bytes), key_of(machine_, module)};
+  std::vector<std::byte> payload;
+  payload.reserve(code.size + compiled.facts.size() + sizeof(Footer));
+  const auto append = [&payload](std::span<const std::byte> bytes) {
+    payload.insert(payload.end(), bytes.begin(), bytes.end());
+  };
+  append(as_bytes(text_of(code)));
+  append(compiled.facts);
+  const Footer footer{kMagic, code.size, compiled.facts.size(), checksum(payload), key_of(machine_, module)};
+  append(std::as_bytes(std::span(&footer, 1)));
 
   std::string temporary = (folder_ / "new-XXXXXX").string();
   const Descriptor descriptor(::mkstemp(temporary.data()));
   const auto file = file_of(module);
-  if (descriptor.get() < 0 || !write_all(descriptor.get(), bytes) ||
-      !write_all(descriptor.get(), std::as_bytes(std::span(&footer, 1))) ||
-      ::rename(temporary.c_str(), file.c_str()) != 0) {
+  if (descriptor.get() < 0 || !write_all(descriptor.get(), payload) || ::rename(temporary.c_str(), file.c_str()) != 0) {
     const int error = errno;
     if (descriptor.get() >= 0) ::unlink(temporary.c_str());
     return fail(ErrorCode::unavailable,

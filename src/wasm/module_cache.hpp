@@ -1,8 +1,8 @@
 // Compiled modules on disk, so that a program is compiled once per machine.
 //
-// A file is what Wasmtime serializes (an ELF image that is mapped, not read)
-// followed by a footer of ours. Its name is a hash over the module, Wasmtime's
-// version, our compiler settings and the processor.
+// A file is what Wasmtime serializes (an ELF image that is mapped, not read),
+// followed by the module's facts and a footer of ours. Its name is a hash over the
+// module, Wasmtime's version, the rewriter's, our compiler settings and the processor.
 //
 // Trust: Wasmtime runs what a file says, so nobody else may write it. The folder
 // and the files must belong to this user and be writable by no other; what is not
@@ -18,11 +18,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "wasm/compile.hpp"
 #include "wasm/engine.hpp"
-#include "wasm/handles.hpp"
 
 namespace driftwood {
 
@@ -32,10 +33,10 @@ class ModuleCache {
   /// made, belongs to another user, or others may write to it.
   static Result<std::unique_ptr<ModuleCache>> open(const std::filesystem::path& folder);
 
-  /// The compiled form of the module with this hash, or null.
-  WasmModuleHandle load(const Engine& engine, const Hash& module) const;
+  /// The compiled form of the module with this hash, if it is there.
+  std::optional<CompiledModule> load(const Engine& engine, const Hash& module) const;
   /// Keeps a compiled module; replaces what is there.
-  Result<void> store(const wasmtime_module_t* compiled, const Hash& module) const;
+  Result<void> store(const CompiledModule& compiled, const Hash& module) const;
 
   /// Where load() looks for a module.
   std::filesystem::path file_of(const Hash& module) const;

@@ -5,11 +5,13 @@ namespace driftwood {
 
 class Region;
 class Watch;
+struct Determinism;
 
 struct StoreData {
-  void* host = nullptr;      ///< given to every HostFunction
-  Watch* watch = nullptr;    ///< of the Instance
-  Region* memory = nullptr;  ///< the guest's linear memory, once it is there
+  void* host = nullptr;                ///< given to every HostFunction
+  Watch* watch = nullptr;              ///< of the Instance
+  Region* memory = nullptr;            ///< the guest's linear memory
+  Determinism* determinism = nullptr;  ///< null: clocks and random numbers are the system's
 };
 
 }  // namespace driftwood

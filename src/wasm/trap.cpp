@@ -44,7 +44,7 @@ std::string fault_of(std::string_view message) {
   return " at address " + printable(line.substr(0, line.find('\n')));
 }
 
-std::string lines_of(const WasmFrames& frames) {
+std::string lines_of(const WasmFrames& frames, std::uint64_t code_shift) {
   std::string lines;
   std::size_t depth = 0;
   for (const wasm_frame_t* frame : frames) {
@@ -52,7 +52,7 @@ std::string lines_of(const WasmFrames& frames) {
     lines += fmt::format("\n  #{} {} at {:#x}", depth++,
                          name != nullptr ? printable(text_of(*name).substr(0, kLongestName))
                                          : fmt::format("function {}", wasm_frame_func_index(frame)),
-                         wasm_frame_module_offset(frame));
+                         wasm_frame_module_offset(frame) - code_shift);
   }
   return lines;
 }
@@ -81,7 +81,7 @@ std::string describe(const wasmtime_error_t& error) {
   return line;
 }
 
-Error trap_error(const wasm_trap_t& trap) {
+Error trap_error(const wasm_trap_t& trap, std::uint64_t code_shift) {
   const std::string message = message_of(trap);
   wasmtime_trap_code_t code = 0;
   const std::string_view known = wasmtime_trap_code(&trap, &code) ? sentence_of(code) : std::string_view{};
@@ -89,14 +89,14 @@ Error trap_error(const wasm_trap_t& trap) {
   wasm_trap_trace(&trap, &frames);
   return {ErrorCode::guest_trap,
           fmt::format("The guest trapped: {}{}.{}", known.empty() ? printable(message) : std::string(known),
-                      fault_of(message), lines_of(frames)),
+                      fault_of(message), lines_of(frames, code_shift)),
           {}};
 }
 
-std::string backtrace(const wasmtime_error_t& error) {
+std::string backtrace(const wasmtime_error_t& error, std::uint64_t code_shift) {
   WasmFrames frames;
   wasmtime_error_wasm_trace(&error, &frames);
-  return lines_of(frames);
+  return lines_of(frames, code_shift);
 }
 
 }  // namespace driftwood

@@ -6,9 +6,11 @@
 #include <cstring>
 #include <optional>
 
-#include "memory/region.hpp"
+#include "wasm/determinism.hpp"
+#include "wasm/guest_array.hpp"
 #include "wasm/store_data.hpp"
 #include "wasm/wasi.hpp"
+#include "wasm/wasi_errno.hpp"
 #include "wasm/watch.hpp"
 
 namespace driftwood {
@@ -21,11 +23,6 @@ using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 // Numbers and layouts: https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
-constexpr std::int32_t kSuccess = 0;
-constexpr std::int32_t kFault = 21;
-constexpr std::int32_t kInterrupted = 27;
-constexpr std::int32_t kInvalid = 28;
-
 constexpr std::uint32_t kRealtime = 0;
 constexpr std::uint32_t kMonotonic = 1;
 constexpr std::uint8_t kClockEvent = 0;
@@ -58,14 +55,18 @@ constexpr std::uint64_t kLongestWait = std::uint64_t{10} * 365 * 24 * 3600 * 1'0
 
 /// What the guest's clocks show at one moment, in nanoseconds.
 struct Clocks {
-  std::uint64_t realtime = count(system_clock::now());
-  std::uint64_t monotonic = count(steady_clock::now());
+  explicit Clocks(const Determinism* determinism)
+      : realtime(determinism != nullptr ? determinism->clock_ns : count(system_clock::now())),
+        monotonic(determinism != nullptr ? determinism->clock_ns : count(steady_clock::now())) {}
 
   std::optional<std::uint64_t> of(std::uint32_t clock) const {
     if (clock == kRealtime) return realtime;
     if (clock == kMonotonic) return monotonic;
     return std::nullopt;
   }
+
+  std::uint64_t realtime;
+  std::uint64_t monotonic;
 
  private:
   template <typename Time>
@@ -86,30 +87,26 @@ std::optional<std::uint64_t> wait_of(const Subscription& subscription, const Clo
   return std::min(wait, kLongestWait);
 }
 
-/// Bytes of linear memory that a guest names, all of them there or none.
-class GuestArray {
- public:
-  GuestArray(Region* memory, std::int32_t address, std::uint64_t size)
-      : bytes_(memory != nullptr ? memory->bytes() : std::span<std::byte>()),
-        range_{static_cast<std::uint32_t>(address), size} {}
-  bool is_there() const { return range_.within(bytes_.size()); }
-  std::byte* at(std::uint64_t offset) const { return bytes_.data() + range_.offset + offset; }
-
- private:
-  std::span<std::byte> bytes_;
-  ByteRange range_;
-};
+/// (clock, result: pointer to u64)
+std::int32_t resolution(const StoreData& store, const wasmtime_val_raw_t* slots) {
+  const auto clock = static_cast<std::uint32_t>(slots[0].i32);
+  const GuestArray result(store.memory, slots[1].i32, 8);
+  if (clock != kRealtime && clock != kMonotonic) return wasi_errno::kInvalid;
+  if (!result.is_there()) return wasi_errno::kFault;
+  const std::uint64_t step = store.determinism != nullptr ? kVirtualClockStep : 1;
+  std::memcpy(result.at(0), &step, 8);
+  return wasi_errno::kSuccess;
+}
 
 /// (clock, precision, result: pointer to u64)
-void clock_time_get(void* store_data, wasmtime_val_raw_t* slots) {
-  const GuestArray result(static_cast<StoreData*>(store_data)->memory, slots[2].i32, 8);
-  const auto time = Clocks().of(static_cast<std::uint32_t>(slots[0].i32));
-  if (!time || !result.is_there()) {
-    slots[0].i32 = !time ? kInvalid : kFault;
-    return;
-  }
+std::int32_t read_clock(const StoreData& store, const wasmtime_val_raw_t* slots) {
+  const GuestArray result(store.memory, slots[2].i32, 8);
+  const auto time = Clocks(store.determinism).of(static_cast<std::uint32_t>(slots[0].i32));
+  if (!time) return wasi_errno::kInvalid;
+  if (!result.is_there()) return wasi_errno::kFault;
   std::memcpy(result.at(0), &*time, 8);
-  slots[0].i32 = kSuccess;
+  if (store.determinism != nullptr) store.determinism->clock_ns += kVirtualClockStep;
+  return wasi_errno::kSuccess;
 }
 
 /// (subscriptions, events, how many, result: pointer to u32)
@@ -118,22 +115,24 @@ std::int32_t poll(const StoreData& store, const wasmtime_val_raw_t* slots) {
   const GuestArray subscriptions(store.memory, slots[0].i32, count * sizeof(Subscription));
   const GuestArray events(store.memory, slots[1].i32, count * sizeof(Event));
   const GuestArray result(store.memory, slots[3].i32, 4);
-  if (count == 0) return kInvalid;
-  if (!subscriptions.is_there() || !events.is_there() || !result.is_there()) return kFault;
+  if (count == 0) return wasi_errno::kInvalid;
+  if (!subscriptions.is_there() || !events.is_there() || !result.is_there()) return wasi_errno::kFault;
 
   const auto subscription_at = [&](std::uint32_t i) {
     Subscription subscription;
     std::memcpy(&subscription, subscriptions.at(i * sizeof subscription), sizeof subscription);
     return subscription;
   };
-  const Clocks now;
+  const Clocks now(store.determinism);
   std::uint64_t shortest = kLongestWait;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto wait = wait_of(subscription_at(i), now);
-    if (!wait) return kInvalid;
+    if (!wait) return wasi_errno::kInvalid;
     shortest = std::min(shortest, *wait);
   }
-  if (!store.watch->sleep_until(steady_clock::now() + nanoseconds(shortest))) return kInterrupted;
+  const nanoseconds to_wait(store.determinism != nullptr ? 0 : shortest);
+  if (!store.watch->sleep_until(steady_clock::now() + to_wait)) return wasi_errno::kInterrupted;
+  if (store.determinism != nullptr) store.determinism->clock_ns += shortest;
 
   std::uint32_t ready = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -146,16 +145,18 @@ std::int32_t poll(const StoreData& store, const wasmtime_val_raw_t* slots) {
     std::memcpy(events.at(ready++ * sizeof event), &event, sizeof event);
   }
   std::memcpy(result.at(0), &ready, sizeof ready);
-  return kSuccess;
+  return wasi_errno::kSuccess;
 }
 
-void poll_oneoff(void* store_data, wasmtime_val_raw_t* slots) {
-  slots[0].i32 = poll(*static_cast<const StoreData*>(store_data), slots);
+template <auto function>
+void entry(void* store_data, wasmtime_val_raw_t* slots) {
+  slots[0].i32 = function(*static_cast<const StoreData*>(store_data), slots);
 }
 
 constexpr std::array kFunctions = {
-    HostFunction{kWasiModule, "clock_time_get", "iIi", "i", clock_time_get},
-    HostFunction{kWasiModule, "poll_oneoff", "iiii", "i", poll_oneoff},
+    HostFunction{kWasiModule, "clock_res_get", "ii", "i", entry<resolution>},
+    HostFunction{kWasiModule, "clock_time_get", "iIi", "i", entry<read_clock>},
+    HostFunction{kWasiModule, "poll_oneoff", "iiii", "i", entry<poll>},
 };
 
 }  // namespace

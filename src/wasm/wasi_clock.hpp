@@ -1,4 +1,6 @@
-// The part of WASI preview 1 that waits: clock_time_get and poll_oneoff.
+// The part of WASI preview 1 that tells the time and waits: clock_res_get,
+// clock_time_get and poll_oneoff, over the system's clocks or the guest's virtual one
+// (see determinism.hpp).
 //
 // Wasmtime's own poll_oneoff sleeps for as long as the guest says, past any
 // deadline and deaf to an interruption; these take its place. A subscription to a

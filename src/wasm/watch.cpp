@@ -15,7 +15,9 @@ bool Watch::begin() noexcept {
   ending_ = Ending::none;
   if (limited()) deadline_ = std::chrono::steady_clock::now() + limit_;
   wasmtime_context_set_epoch_deadline(context_, 1);
-  phase_.store(Phase::running, std::memory_order_release);
+  // In one order with stop(): either it sees the phase, or this sees what it set.
+  phase_.store(Phase::running, std::memory_order_seq_cst);
+  if (stopped_.load(std::memory_order_seq_cst)) interrupt();
   return true;
 }
 
@@ -26,10 +28,15 @@ Watch::Ending Watch::end() noexcept {
 
 void Watch::interrupt() noexcept {
   auto expected = Phase::running;
-  if (phase_.compare_exchange_strong(expected, Phase::interrupted, std::memory_order_acq_rel)) {
+  if (phase_.compare_exchange_strong(expected, Phase::interrupted, std::memory_order_seq_cst)) {
     wasmtime_engine_increment_epoch(engine_);
     wake_.release();
   }
+}
+
+void Watch::stop() noexcept {
+  stopped_.store(true, std::memory_order_seq_cst);
+  interrupt();
 }
 
 bool Watch::sleep_until(std::chrono::steady_clock::time_point time) {

@@ -29,6 +29,8 @@ class Watch {
   Ending end() noexcept;
 
   void interrupt() noexcept;
+  /// Interrupts the run that is going on, and every later one when it begins.
+  void stop() noexcept;
   /// Waits, on the thread of the run. False when the run's deadline or an interruption came first.
   bool sleep_until(std::chrono::steady_clock::time_point time);
   bool interrupted() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::interrupted; }
@@ -47,6 +49,7 @@ class Watch {
   std::chrono::milliseconds limit_;
   std::atomic<Phase> phase_{Phase::idle};
   static_assert(std::atomic<Phase>::is_always_lock_free);  // interrupt() may run in a signal handler
+  std::atomic<bool> stopped_{false};
   std::counting_semaphore<> wake_{0};  ///< one for each interruption; what is left over wakes a later sleep early
   std::chrono::steady_clock::time_point deadline_;
   Ending ending_ = Ending::none;

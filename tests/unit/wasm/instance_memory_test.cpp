@@ -79,11 +79,12 @@ TEST_F(InstanceMemory, StartingWithMoreThanTheLimitIsOutOfMemory) {
 TEST_F(InstanceMemory, TableGrowBeyondTheLimitGivesTheGuestMinusOne) {
   constexpr std::string_view kTable = R"((module (memory 1) (table 10 funcref)
     (func (export "grow") (param i32) (result i32) (table.grow (ref.null func) (local.get 0)))))";
-  auto instance = spawn(kTable, {.limits = {.table_elements = 20}}).value();
+  const auto program = compile(kTable, {.freezable = false});
+  auto instance = Instance::create(program, {.limits = {.table_elements = 20}}).value();
   EXPECT_EQ(call(*instance, "grow", {11}), -1);
   EXPECT_EQ(call(*instance, "grow", {10}), 10);
 
-  const auto refused = spawn(kTable, {.limits = {.table_elements = 9}});
+  const auto refused = Instance::create(program, {.limits = {.table_elements = 9}});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
   EXPECT_THAT(refused.error().message, HasSubstr("table"));

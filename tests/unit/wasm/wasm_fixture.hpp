@@ -21,8 +21,8 @@ class WasmTest : public testing::Test {
  protected:
   WasmTest() : engine_(Engine::create().value()) {}
 
-  std::shared_ptr<const Program> compile(std::string_view wat) {
-    auto program = Program::compile(*engine_, bytes_of(wat));
+  std::shared_ptr<const Program> compile(std::string_view wat, const ProgramOptions& options = {}) {
+    auto program = Program::compile(*engine_, bytes_of(wat), options);
     EXPECT_TRUE(program.has_value()) << program.error().to_string();
     return std::move(program).value();
   }
