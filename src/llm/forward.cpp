@@ -227,4 +227,8 @@ void Forward::drop_caches() {
 
 const Model& Forward::model() const noexcept { return *state_->model; }
 
+std::uint64_t Forward::weight_bytes() const noexcept {
+  return state_->model->file_bytes() + (state_->packed == nullptr ? 0 : state_->packed->bytes());
+}
+
 }  // namespace driftwood

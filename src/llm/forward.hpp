@@ -77,6 +77,8 @@ class Forward {
   void drop_caches();
 
   const Model& model() const noexcept;
+  /// Bytes of the model's file, which is mapped, and of what is packed beside it.
+  std::uint64_t weight_bytes() const noexcept;
 
  private:
   struct State;

@@ -4,7 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <ranges>
+#include <system_error>
+#include <utility>
 #include <vector>
+
+#include "core/bytes.hpp"
 
 namespace driftwood {
 
@@ -32,11 +36,69 @@ Result<std::shared_ptr<Forward>> ModelPool::open(std::string_view name, const st
                     entries_.empty() ? "none" : fmt::format("{}", fmt::join(std::views::keys(entries_), ", "))));
   }
   Entry& entry = found->second;
+  entry.last_opened = ++opens_;
   if (entry.forward == nullptr) {
+    std::error_code unreadable;  // which opening it tells better
+    const std::uintmax_t file_bytes = std::filesystem::file_size(entry.path, unreadable);
+    if (!unreadable) DW_TRY(make_room(found->first, file_bytes));
     DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = found->first, .progress = progress}));
+    entry.hash = model->hash();
     DW_TRY_ASSIGN(entry.forward, Forward::create(std::move(model)));
+    // Packed weights are known only now.
+    DW_TRY(make_room(found->first, 0));
   }
   return entry.forward;
+}
+
+Result<void> ModelPool::make_room(const std::string& name, std::uint64_t bytes) {
+  if (options_.weights_budget == 0) return {};
+  while (loaded_bytes() + bytes > options_.weights_budget) {
+    Entry* oldest = nullptr;
+    for (auto& [other, entry] : entries_) {
+      const bool idle = other != name && entry.forward != nullptr && entry.forward.use_count() == 1;
+      if (idle && (oldest == nullptr || entry.last_opened < oldest->last_opened)) oldest = &entry;
+    }
+    if (oldest == nullptr) {
+      const std::uint64_t needed = loaded_bytes() + bytes;
+      entries_.find(name)->second.forward = nullptr;
+      return fail(
+          ErrorCode::out_of_memory,
+          fmt::format("The model '{}' does not fit: with what is in use, {} of weights would be loaded, and the "
+                      "budget is {}.",
+                      name, format_bytes(needed), format_bytes(options_.weights_budget)));
+    }
+    oldest->forward = nullptr;
+  }
+  return {};
+}
+
+std::uint64_t ModelPool::loaded_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const Entry& entry : std::views::values(entries_)) {
+    if (entry.forward != nullptr) bytes += entry.forward->weight_bytes();
+  }
+  return bytes;
+}
+
+std::optional<Hash> ModelPool::known_hash(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? std::nullopt : found->second.hash;
+}
+
+bool ModelPool::knows(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  return entries_.contains(name);
+}
+
+std::vector<PooledModel> ModelPool::list() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<PooledModel> models;
+  for (const auto& [name, entry] : entries_) {
+    const bool loaded = entry.forward != nullptr;
+    models.push_back({name, entry.path, loaded, loaded ? entry.forward->weight_bytes() : 0});
+  }
+  return models;
 }
 
 }  // namespace driftwood

@@ -1,40 +1,75 @@
 // Models that a process may use, by name: loaded on first use, one Forward each,
-// shared by all actors. Any thread.
+// shared by all actors, and unloaded when others need their room. Any thread.
+//
+// Who holds a Forward keeps its model loaded, so holders let go after each use. A model
+// that comes back is mapped again: no result depends on whether it was away.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "device/device.hpp"
 #include "llm/forward.hpp"
 #include "model/model.hpp"
 
 namespace driftwood {
 
+struct ModelPoolOptions {
+  /// Most bytes of weights loaded at a time: files as mapped, and what is packed beside them. 0: no limit.
+  std::uint64_t weights_budget = 0;
+};
+
+/// A model as the pool has it now.
+struct PooledModel {
+  std::string name;
+  std::filesystem::path path;
+  bool loaded = false;
+  std::uint64_t bytes = 0;  ///< of weights while it is loaded
+};
+
 class ModelPool {
  public:
-  explicit ModelPool(Device& device) : device_(&device) {}
+  explicit ModelPool(Device& device, const ModelPoolOptions& options = {}) : device_(&device), options_(options) {}
 
   /// Makes `path` known under `name`; nothing is loaded. invalid_argument: the name is taken by another path.
   Result<void> add(std::string name, std::filesystem::path path);
-  /// The model under `name`, loaded now if it was not yet. not_found: an unknown name; else Model::open's errors.
+  /// The model under `name`, loaded now if it is not. Where the budget asks for it, the models that were not used for
+  /// longest and that nobody holds are unloaded first. not_found: an unknown name; out_of_memory: it does not fit
+  /// into the budget beside those that are in use; else Model::open's errors.
   Result<std::shared_ptr<Forward>> open(std::string_view name, const std::function<void(double)>& progress = {});
+  /// The hash of the model's file, where it has been loaded once; nothing where it was not, or the name is unknown.
+  std::optional<Hash> known_hash(std::string_view name) const;
+  bool knows(std::string_view name) const;
+  std::vector<PooledModel> list() const;
   Device& device() const noexcept { return *device_; }
 
  private:
   struct Entry {
     std::filesystem::path path;
-    std::shared_ptr<Forward> forward;
+    std::shared_ptr<Forward> forward;  ///< null: not loaded
+    std::optional<Hash> hash;
+    std::uint64_t last_opened = 0;  ///< by the pool's count of opens
   };
+
+  // These need mutex_.
+  Result<void> make_room(const std::string& name, std::uint64_t bytes);
+  std::uint64_t loaded_bytes() const;
+
   Device* device_;
-  std::mutex mutex_;
+  ModelPoolOptions options_;
+  mutable std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;
+  std::uint64_t opens_ = 0;
 };
 
 }  // namespace driftwood

@@ -146,6 +146,7 @@ Result<ModelSummary> Model::summarize(const std::filesystem::path& path) {
 
 const std::string& Model::name() const noexcept { return state_->name; }
 const std::filesystem::path& Model::path() const noexcept { return state_->path; }
+std::uint64_t Model::file_bytes() const noexcept { return state_->file->bytes().size(); }
 const Hash& Model::hash() const noexcept { return state_->hash; }
 const std::string& Model::architecture() const noexcept { return state_->architecture; }
 const Hyperparameters& Model::hyperparameters() const noexcept { return state_->hyperparameters; }

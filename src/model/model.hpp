@@ -53,6 +53,7 @@ class Model {
   const std::filesystem::path& path() const noexcept;
   /// SHA-256 of the file; remembered beside the cache by size and time, so that it is computed once.
   const Hash& hash() const noexcept;
+  std::uint64_t file_bytes() const noexcept;
   const std::string& architecture() const noexcept;
   const Hyperparameters& hyperparameters() const noexcept;
   const Tokenizer& tokenizer() const noexcept;

@@ -313,6 +313,42 @@ TEST_P(Pool, AFailedLoadIsTriedAgain) {
   EXPECT_TRUE(pool.open("later"));
 }
 
+TEST_P(Pool, UnloadsWhatWasNotUsedForLongestWhenTheBudgetAsksForIt) {
+  std::filesystem::copy_file(path_, folder_.path() / "b.gguf");
+  std::filesystem::copy_file(path_, folder_.path() / "c.gguf");
+  const std::uint64_t one = make_forward()->weight_bytes();
+  ModelPool pool(*device_, {.weights_budget = 2 * one + one / 2});
+  ASSERT_TRUE(pool.add("a", path_) && pool.add("b", folder_.path() / "b.gguf") &&
+              pool.add("c", folder_.path() / "c.gguf"));
+  const auto loaded = [&] {
+    std::string names;
+    for (const PooledModel& model : pool.list()) names += model.loaded ? model.name : "";
+    return names;
+  };
+  const std::weak_ptr<Forward> a = value_of(pool.open("a"));
+  ASSERT_TRUE(pool.open("b"));
+  ASSERT_TRUE(pool.open("a"));
+  EXPECT_EQ(loaded(), "ab");
+  ASSERT_TRUE(pool.open("c"));
+  EXPECT_EQ(loaded(), "ac");
+  EXPECT_FALSE(a.expired());
+  EXPECT_EQ(pool.known_hash("b"), pool.known_hash("a")) << "known after it was unloaded, too";
+}
+
+TEST_P(Pool, ModelsInUseAreNotUnloaded) {
+  std::filesystem::copy_file(path_, folder_.path() / "b.gguf");
+  const std::uint64_t one = make_forward()->weight_bytes();
+  ModelPool pool(*device_, {.weights_budget = one + one / 2});
+  ASSERT_TRUE(pool.add("a", path_) && pool.add("b", folder_.path() / "b.gguf"));
+  auto a = value_of(pool.open("a"));
+  const auto b = pool.open("b");
+  ASSERT_FALSE(b);
+  EXPECT_EQ(b.error().code, ErrorCode::out_of_memory);
+  EXPECT_THAT(b.error().message, HasSubstr("The model 'b' does not fit"));
+  a = nullptr;
+  EXPECT_TRUE(pool.open("b"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Pool, ::testing::Values(AttentionKind::automatic));
 
 }  // namespace
