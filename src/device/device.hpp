@@ -32,12 +32,20 @@ struct DeviceCapabilities {
   std::size_t max_import = SIZE_MAX;         ///< bytes in one import
 };
 
+/// What the bits of a result depend on besides the graph and its inputs.
+struct DeviceNumerics {
+  std::string kernels;                ///< their version
+  std::vector<std::string> features;  ///< of the hardware, sorted
+  int threads = 0;                    ///< of a computation; 0 where their number changes no result
+};
+
 struct DeviceInfo {
   std::string name;                ///< as in --device: "cpu", "vulkan:0", "null"
   std::string description;         ///< the hardware's or the driver's own name
   std::uint64_t memory_total = 0;  ///< bytes; 0 where it is not known
   int threads = 0;                 ///< host threads that compute, 0 for a GPU
   DeviceCapabilities capabilities;
+  DeviceNumerics numerics;
 };
 
 class Device {

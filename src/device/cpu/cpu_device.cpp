@@ -7,6 +7,7 @@
 
 #include "device/cpu/graph_executor.hpp"
 #include "device/cpu/host_cores.hpp"
+#include "device/cpu/kernel_features.hpp"
 
 namespace driftwood {
 namespace {
@@ -52,7 +53,8 @@ Result<std::unique_ptr<Device>> create_cpu_device(const DeviceOptions& options) 
       .threads = threads,
       .capabilities = {.host_kernels = true,
                        .import_sharing = Sharing::same_memory,
-                       .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())}};
+                       .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())},
+      .numerics = {.kernels = fmt::format("ggml {}, driftwood 1", ggml_version()), .features = cpu::kernel_features()}};
   return std::make_unique<CpuDevice>(std::move(info), backend, std::move(executor));
 }
 

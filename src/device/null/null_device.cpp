@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "device/cpu/graph_executor.hpp"
+#include "device/cpu/kernel_features.hpp"
 #include "device/null/mirrors.hpp"
 
 namespace driftwood {
@@ -67,13 +68,15 @@ Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceCon
                                                          options.import_alignment, least));
   }
   DW_TRY_ASSIGN(auto executor, GraphExecutor::create(1));
-  DeviceInfo info{.name = "null",
-                  .description = "A fake device for tests",
-                  .threads = 1,
-                  .capabilities = {.host_kernels = options.host_kernels,
-                                   .import_sharing = options.sharing,
-                                   .import_alignment = options.import_alignment,
-                                   .max_import = options.max_import}};
+  DeviceInfo info{
+      .name = "null",
+      .description = "A fake device for tests",
+      .threads = 1,
+      .capabilities = {.host_kernels = options.host_kernels,
+                       .import_sharing = options.sharing,
+                       .import_alignment = options.import_alignment,
+                       .max_import = options.max_import},
+      .numerics = {.kernels = fmt::format("ggml {}, driftwood 1", ggml_version()), .features = cpu::kernel_features()}};
   return std::make_unique<NullDevice>(std::move(info), std::move(control), std::move(executor));
 }
 
