@@ -1,0 +1,132 @@
+#include "snapshot/snapshot_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "snapshot/image_chunks.hpp"
+
+namespace driftwood {
+namespace {
+
+/// Most fronts fit, so that one read does.
+constexpr std::size_t kFirstRead = kChunkSize;
+
+std::unexpected<Error> in_file(const File& file, Error error) {
+  return fail(error.code, fmt::format("The snapshot file {} cannot be used. {}", file.path().string(), error.message));
+}
+
+/// The beginning of the file, `size` bytes or all that there is.
+Result<std::vector<std::byte>> read_beginning(const File& file, std::uint64_t file_size, std::size_t size) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(file_size, size)));
+  DW_TRY(file.read_at(0, bytes));
+  return bytes;
+}
+
+}  // namespace
+
+Result<Header> read_header(const File& file) {
+  DW_TRY_ASSIGN(const std::uint64_t size, file.size());
+  DW_TRY_ASSIGN(const auto bytes, read_beginning(file, size, kHeaderSize));
+  auto header = decode_header(bytes, size);
+  if (!header) return in_file(file, std::move(header).error());
+  return header;
+}
+
+Result<Front> read_front(const File& file) {
+  DW_TRY_ASSIGN(const std::uint64_t size, file.size());
+  DW_TRY_ASSIGN(auto bytes, read_beginning(file, size, kFirstRead));
+  const auto header = decode_header(std::span(bytes).first(std::min(bytes.size(), kHeaderSize)), size);
+  if (!header) return in_file(file, header.error());
+  const std::size_t had = std::min<std::size_t>(bytes.size(), header->data_offset);
+  bytes.resize(header->data_offset);
+  DW_TRY(file.read_at(had, std::span(bytes).subspan(had)));
+  auto front = decode_front(*header, std::span(bytes).subspan(kHeaderSize));
+  if (!front) return in_file(file, std::move(front).error());
+  return front;
+}
+
+Result<void> write_image(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
+                         const Image& image) {
+  DW_TRY(file.write_at(0, front.bytes));
+  const auto hashes = index.by_chunk();
+  std::vector<std::span<const std::byte>> pieces;
+  for (const ChunkRun& run : layout.runs) {
+    if (run.file != kOwnFile) continue;
+    for (std::uint32_t i = 0; i < run.count;) {
+      // As many chunks at once as are not zero; a call that writes much is interrupted by nothing.
+      std::uint32_t count = 0;
+      pieces.clear();
+      for (; i + count < run.count && hashes[run.chunk + i + count] != nullptr && count < 64; ++count) {
+        append_chunk_pieces(image, run.chunk + i + count, pieces);
+      }
+      DW_TRY(file.write_at(front.header.data_offset + (std::uint64_t{run.slot} + i) * kChunkSize, pieces));
+      i += std::max(count, 1u);
+    }
+  }
+  // The last slot may be a hole.
+  return file.resize(front.header.file_size);
+}
+
+Result<std::shared_ptr<const Layer>> open_slots(const File& file, const Header& header) {
+  if (header.slots() == 0) return nullptr;
+  return Layer::open(file.path(), {header.data_offset, header.slots() * kChunkSize});
+}
+
+Result<std::shared_ptr<const Image>> compose_image(const Front& front, std::shared_ptr<const Layer> own,
+                                                   const FindSlots& find_slots) {
+  std::vector<std::shared_ptr<const Layer>> layers = {std::move(own)};
+  for (const FileReference& file : front.layout.files) {
+    DW_TRY_ASSIGN(auto layer, find_slots(file));
+    layers.push_back(std::move(layer));
+  }
+  std::vector<Extent> extents;
+  for (const ChunkRun& run : front.layout.runs) {
+    const auto& layer = layers[run.file];
+    const std::size_t slots = layer == nullptr ? 0 : layer->size() / kChunkSize;
+    if (!ByteRange{run.slot, run.count}.within(slots)) {
+      return fail(ErrorCode::corrupt,
+                  fmt::format("Chunks {} to {} of the snapshot {} are said to lie in slots {} to {} of a file with {}.",
+                              run.chunk, run.chunk + run.count - 1, front.header.root.to_hex(), run.slot,
+                              std::uint64_t{run.slot} + run.count - 1, slots));
+    }
+    extents.push_back({{run.chunk * kChunkSize, run.count * kChunkSize}, layer, run.slot * kChunkSize});
+  }
+  return Image::compose(front.header.memory_size, std::move(extents));
+}
+
+Result<void> check_own_chunks(const File& file, const Front& front) {
+  struct Own {
+    std::uint32_t chunk;
+    std::uint32_t slot;
+  };
+  std::vector<Own> own;
+  for (const ChunkRun& run : front.layout.runs) {
+    for (std::uint32_t i = 0; run.file == kOwnFile && i < run.count; ++i) own.push_back({run.chunk + i, run.slot + i});
+  }
+  const auto hashes = front.index.by_chunk();
+  std::mutex mutex;
+  std::optional<Error> first_error;
+  in_parallel(own.size(), own.size() * kChunkSize, [&](std::size_t i) {
+    std::vector<std::byte> bytes(kChunkSize);
+    auto read = file.read_at(front.header.data_offset + std::uint64_t{own[i].slot} * kChunkSize, bytes);
+    const Hash* hash = hashes[own[i].chunk];
+    if (read && (hash == nullptr ? !is_zero(bytes) : *hash != hash_bytes(bytes))) {
+      read = fail(ErrorCode::corrupt,
+                  fmt::format("The snapshot file {} is damaged: chunk {} (bytes {} to {} of memory) has another hash.",
+                              file.path().string(), own[i].chunk, own[i].chunk * kChunkSize,
+                              (own[i].chunk + 1) * kChunkSize - 1));
+    }
+    if (read) return;
+    const std::lock_guard lock(mutex);
+    if (!first_error) first_error = std::move(read).error();
+  });
+  if (first_error) return std::unexpected(std::move(*first_error));
+  return {};
+}
+
+}  // namespace driftwood
