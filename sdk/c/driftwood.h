@@ -234,6 +234,20 @@ typedef struct dw_forward_desc {
   uint32_t flags; /* zero */
 } dw_forward_desc;
 
+/* ---- actor ---- */
+
+#define DW_MAX_FORKS 1024 /* children of one dw_fork */
+#define DW_LABEL_MAX 128  /* bytes of a checkpoint's label */
+
+/* Who an actor is. Its number is the node's: an actor that goes on elsewhere has another. */
+typedef struct dw_self_info {
+  uint32_t size;       /* in: sizeof(dw_self_info) */
+  uint32_t fork_index; /* 1, 2, ... in the order of dw_fork's ids; 0 for an actor that no fork made */
+  uint64_t id;         /* never used twice in a node; 0 for an actor that runs outside of one */
+  uint64_t parent;     /* the actor that it was forked from; 0 for none */
+  uint64_t sender;     /* the actor that sent the message being handled; 0 for the host */
+} dw_self_info;
+
 #ifndef DW_HOST
 
 /* DW_ABI_VERSION of the host. */
@@ -287,8 +301,27 @@ DW_IMPORT("receive") int32_t dw_receive(char* buffer, uint32_t capacity);
 DW_IMPORT("emit") int32_t dw_emit(const char* bytes, uint32_t length);
 /* The answer as a whole, once for each message. */
 DW_IMPORT("reply") int32_t dw_reply(const char* bytes, uint32_t length);
+DW_IMPORT("self") int32_t dw_self(dw_self_info* out);
 
-/* A reactor exports: int32_t driftwood_receive(void), 0 or an error of its own (> 0). */
+/* What the next three ask for is done once the message being handled is: when its
+ * handler has returned 0, in the order checkpoint, fork, sends. A handler that
+ * returned an error or trapped has asked for nothing. */
+
+/* A message to another actor of the node, which nobody answers. Messages between two
+ * actors arrive in the order in which they were sent. DW_E_NOT_FOUND: not granted,
+ * unknown, or ended; DW_E_UNAVAILABLE: its mailbox, or the node's memory for messages
+ * that wait, is full. An actor may always send to its parent and its children. */
+DW_IMPORT("send") int32_t dw_send(uint64_t actor, const char* bytes, uint32_t length);
+/* A snapshot of this actor, under a label of 1 to DW_LABEL_MAX bytes of UTF-8 without
+ * control characters; once for each message. */
+DW_IMPORT("checkpoint") int32_t dw_checkpoint(const char* label, uint32_t length);
+/* `count` copies of this actor, 1 to DW_MAX_FORKS; ids[i] is the number of the one whose
+ * fork_index is i + 1. Once for each message. */
+DW_IMPORT("fork") int32_t dw_fork(uint32_t count, uint64_t* ids);
+
+/* A reactor exports: int32_t driftwood_receive(void), 0 or an error of its own (> 0).
+ * It may export: int32_t driftwood_forked(uint32_t fork_index), likewise, which runs in
+ * each child of a dw_fork before its first message. */
 #define DW_EXPORT(name) __attribute__((export_name(name), visibility("default")))
 
 #endif /* DW_HOST */

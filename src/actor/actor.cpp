@@ -21,9 +21,13 @@ struct Actor::State {
   GuestHost host;
   std::unique_ptr<Instance> instance;
   std::atomic<ActorState> state{ActorState::at_rest};
+  ActorRequests requests;  ///< of the last handler
 };
 
 namespace {
+
+constexpr std::string_view kReceive = "driftwood_receive";
+constexpr std::string_view kForked = "driftwood_forked";
 
 // What a reactor's handler returned: 0, an error of its own (> 0), or one of the guest ABI passed on.
 Result<void> handler_result(std::int32_t value, std::string_view last_error) {
@@ -58,25 +62,47 @@ Result<std::unique_ptr<Actor>> Actor::spawn(std::shared_ptr<const Program> progr
 
 ActorState Actor::state() const noexcept { return state_->state.load(std::memory_order_acquire); }
 
-Result<std::string> Actor::send(std::string_view message, const std::function<void(std::string_view)>& emit) {
+Result<void> Actor::run_handler(std::string_view name, std::span<const std::int32_t> arguments,
+                                MessageChannel channel) {
   DW_TRY(check_admitted(ActorOperation::send, state(), state_->program->kind()));
-  std::string reply;
+  state_->requests = {};
   state_->host.set_cancelled(false);
-  state_->host.set_channel({.message = message,
-                            .emit =
-                                [&emit](std::string_view piece) {
-                                  if (emit) emit(piece);
-                                },
-                            .reply = [&reply](std::string_view answer) { reply = answer; }});
+  state_->host.set_channel(std::move(channel));
   state_->state.store(ActorState::running, std::memory_order_release);
-  const Result<std::int32_t> value = state_->instance->call("driftwood_receive");
+  const Result<std::int32_t> value = state_->instance->call(name, arguments);
+  ActorRequests requests = state_->host.take_requests();
   state_->host.set_channel({});
   // A call that did not return left the guest's stack and memory as they were in its middle.
   state_->state.store(value ? ActorState::at_rest : ActorState::ended, std::memory_order_release);
   if (!value) return std::unexpected(value.error());
   DW_TRY(handler_result(*value, state_->host.last_error()));
+  state_->requests = std::move(requests);
+  return {};
+}
+
+Result<std::string> Actor::handle(MessageChannel channel) {
+  std::string reply;
+  if (!channel.emit) channel.emit = [](std::string_view) {};
+  channel.reply = [&reply](std::string_view answer) { reply = answer; };
+  DW_TRY(run_handler(kReceive, {}, std::move(channel)));
   return reply;
 }
+
+Result<std::string> Actor::send(std::string_view message, const std::function<void(std::string_view)>& emit) {
+  return handle({.message = message, .emit = emit});
+}
+
+bool Actor::hears_of_forks() const { return state_->instance->has_export(kForked); }
+
+Result<void> Actor::tell_forked(std::uint32_t fork_index, MessageChannel channel) {
+  channel.message = {};
+  channel.emit = {};
+  channel.reply = {};
+  const auto argument = static_cast<std::int32_t>(fork_index);
+  return run_handler(kForked, {&argument, 1}, std::move(channel));
+}
+
+ActorRequests Actor::take_requests() noexcept { return std::exchange(state_->requests, {}); }
 
 Result<int> Actor::run() {
   DW_TRY(check_admitted(ActorOperation::run, state(), state_->program->kind()));
@@ -88,6 +114,11 @@ Result<int> Actor::run() {
 }
 
 void Actor::cancel() noexcept { state_->host.set_cancelled(true); }
+
+void Actor::kill() noexcept {
+  state_->host.set_cancelled(true);
+  state_->instance->stop();
+}
 
 Region& Actor::memory() noexcept { return state_->instance->memory(); }
 Instance& Actor::instance() noexcept { return *state_->instance; }

@@ -1,12 +1,14 @@
-// An actor: a Program running over its own memory, with grants and a mailbox.
+// The life of one actor: a Program running over its own memory, with grants.
 //
 // A command runs once; a reactor is at rest between messages. Calls of one Actor
-// come from one thread at a time, except cancel(), which any thread may call.
-// The runtime's Engine, Device and ModelPool must outlive it.
+// come from one thread at a time, not always the same one; cancel(), kill() and
+// state() may come from any. The runtime's Engine, Device and ModelPool must outlive
+// it. Many actors of one process, with mailboxes, are a Node (node.hpp).
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -42,16 +44,29 @@ class Actor {
   /// guest_trap: it trapped, ran too long, or had ended before; cancelled: cancel() ended the
   /// handler; unavailable: the handler returned an error of its own. Only a trap ends the actor.
   Result<std::string> send(std::string_view message, const std::function<void(std::string_view)>& emit = {});
+  /// The same for a message that comes with more: its sender, other actors to send to, ... `channel.reply` is not used.
+  Result<std::string> handle(MessageChannel channel);
+  /// Whether the program exports `driftwood_forked`.
+  bool hears_of_forks() const;
+  /// Tells a child of a fork which one it is. The handler may do all that others may but receive and answer. Fails as
+  /// send() does.
+  Result<void> tell_forked(std::uint32_t fork_index, MessageChannel channel);
+  /// What the last handler asked for; nothing where it failed. Empty afterwards.
+  ActorRequests take_requests() noexcept;
   /// Runs a command to its end; the value is its exit status. Fails as send() does.
   Result<int> run();
   /// Asks the message being handled to end early.
   void cancel() noexcept;
+  /// Ends the handler that is running at its next loop or function entry, with `cancelled`, and every later one at
+  /// once.
+  void kill() noexcept;
 
   Region& memory() noexcept;
   Instance& instance() noexcept;
 
  private:
   struct State;
+  Result<void> run_handler(std::string_view name, std::span<const std::int32_t> arguments, MessageChannel channel);
   explicit Actor(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -20,6 +20,7 @@ class Arguments {
   /// The i-th argument as an offset, a length or a flag word.
   std::uint32_t u32(std::size_t i) const noexcept { return static_cast<std::uint32_t>(slots_[i].i32); }
   std::int32_t i32(std::size_t i) const noexcept { return slots_[i].i32; }
+  std::uint64_t u64(std::size_t i) const noexcept { return static_cast<std::uint64_t>(slots_[i].i64); }
 
  private:
   const wasmtime_val_raw_t* slots_;

@@ -13,3 +13,4 @@ static_assert(sizeof(dw_model_info) == 108 && offsetof(dw_model_info, hash) == 7
 static_assert(sizeof(dw_chat_message) == 16);
 static_assert(sizeof(dw_context_params) == 16 && sizeof(dw_context_header) == 80);
 static_assert(sizeof(dw_forward_desc) == 44 && sizeof(dw_logit) == 8);
+static_assert(sizeof(dw_self_info) == 32 && offsetof(dw_self_info, id) == 8);

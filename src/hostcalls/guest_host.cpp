@@ -1,5 +1,6 @@
 #include "hostcalls/guest_host.hpp"
 
+#include <utility>
 #include <vector>
 
 #include "hostcalls/call.hpp"
@@ -49,7 +50,10 @@ void GuestHost::attach(Region& memory) {
 void GuestHost::set_channel(MessageChannel channel) {
   state_->channel = std::move(channel);
   state_->replied = false;
+  state_->requests = {};
 }
+
+ActorRequests GuestHost::take_requests() noexcept { return std::exchange(state_->requests, {}); }
 
 void GuestHost::set_cancelled(bool cancelled) noexcept {
   state_->cancelled.store(cancelled, std::memory_order_relaxed);

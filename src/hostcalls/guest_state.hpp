@@ -23,6 +23,7 @@ struct GuestHost::State {
   Region* region = nullptr;
   MessageChannel channel;
   bool replied = false;
+  ActorRequests requests;
   std::atomic<bool> cancelled{false};
 
   /// Open models by handle - 1; null where a handle is free.
@@ -32,6 +33,10 @@ struct GuestHost::State {
   /// Linear memory as it is now; empty before attach(), so that every range is refused.
   GuestMemory memory() const noexcept {
     return region == nullptr ? GuestMemory() : GuestMemory(region->data(), region->size());
+  }
+  /// True when the guest shall end what it does.
+  const std::atomic<bool>& cancel_flag() const noexcept {
+    return channel.cancelled != nullptr ? *channel.cancelled : cancelled;
   }
   /// The device's hold on all of linear memory, made when needed and again after the memory grew.
   /// unavailable without a device or memory; else the device's errors.

@@ -42,7 +42,7 @@ Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
   DW_TRY_ASSIGN(const dw_forward_desc desc, read_forward(memory, arguments.u32(0)));
   DW_TRY_ASSIGN(Forward * model, find_model(state, "dw_forward", desc.model));
   DW_TRY_ASSIGN(const CheckedForward checked, check_forward(memory, desc, model->model().hyperparameters().n_vocab));
-  if (state.cancelled.load(std::memory_order_relaxed)) {
+  if (state.cancel_flag().load(std::memory_order_relaxed)) {
     return fail(ErrorCode::cancelled, "The pass was cancelled before it began.");
   }
   ForwardRequest request;
@@ -52,7 +52,7 @@ Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
   request.outputs = checked.outputs;
   request.logits = checked.logits;
   request.top_k = checked.top_k;
-  request.cancel = &state.cancelled;
+  request.cancel = &state.cancel_flag();
   request.progress = state.options.progress;
   DW_TRY(model->run(request));
   return DW_OK;

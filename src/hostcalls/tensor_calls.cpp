@@ -26,7 +26,7 @@ Result<std::int32_t> tensor_run(GuestHost::State& state, Arguments arguments) {
     DW_TRY_ASSIGN(entry, build_entry(state, records, *import));
   }
   DW_TRY(check_indices(entry->program, memory));
-  DW_TRY(entry->graph->run(&state.cancelled));
+  DW_TRY(entry->graph->run(&state.cancel_flag()));
   return DW_OK;
 }
 

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <fstream>
 #include <map>
 #include <regex>
@@ -21,9 +20,19 @@ std::string read(const std::string& name) {
 }
 
 struct Declared {
-  std::string function;  ///< "dw_get_info"
-  std::size_t parameters;
+  std::string function;    ///< "dw_get_info"
+  std::string parameters;  ///< as in HostFunction: i, or I for an integer of 64 bits
 };
+
+std::string letters_of(const std::string& list) {
+  std::string letters;
+  std::stringstream parameters(list == "void" ? "" : list);
+  for (std::string parameter; std::getline(parameters, parameter, ',');) {
+    const bool wide = parameter.find("int64_t") != std::string::npos && parameter.find('*') == std::string::npos;
+    letters += wide ? 'I' : 'i';
+  }
+  return letters;
+}
 
 // Import name -> its declaration in the header.
 std::map<std::string, Declared> declared_imports() {
@@ -31,9 +40,7 @@ std::map<std::string, Declared> declared_imports() {
   const std::regex pattern(R"re(DW_IMPORT\("(\w+)"\)\s*int32_t (dw_\w+)\(([^)]*)\);)re");
   std::map<std::string, Declared> found;
   for (std::sregex_iterator match(header.begin(), header.end(), pattern); match != std::sregex_iterator(); ++match) {
-    const std::string list = (*match)[3];
-    const auto commas = static_cast<std::size_t>(std::count(list.begin(), list.end(), ','));
-    found[(*match)[1]] = {(*match)[2], list == "void" ? 0 : commas + 1};
+    found[(*match)[1]] = {(*match)[2], letters_of((*match)[3])};
   }
   return found;
 }
@@ -46,7 +53,7 @@ TEST(GuestAbi, HostGivesExactlyWhatTheHeaderDeclares) {
     EXPECT_EQ(function.results, "i");
     const auto found = declared.find(std::string(function.name));
     ASSERT_NE(found, declared.end()) << function.name;
-    EXPECT_EQ(function.parameters, std::string(found->second.parameters, 'i')) << function.name;
+    EXPECT_EQ(function.parameters, found->second.parameters) << function.name;
   }
 }
 
