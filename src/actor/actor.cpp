@@ -2,27 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <utility>
 
+#include "actor/actor_state.hpp"
 #include "actor/life_cycle.hpp"
 
 namespace driftwood {
-
-struct Actor::State {
-  explicit State(GuestHostOptions options) : host(std::move(options)) {}
-  // The host's hold on linear memory ends before the memory does.
-  ~State() {
-    host.drop_caches();
-    instance.reset();
-  }
-
-  std::shared_ptr<const Program> program;
-  GuestHost host;
-  std::unique_ptr<Instance> instance;
-  std::atomic<ActorState> state{ActorState::at_rest};
-  ActorRequests requests;  ///< of the last handler
-};
 
 namespace {
 
@@ -46,18 +31,21 @@ Actor::Actor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Actor::~Actor() = default;
 
 Result<std::unique_ptr<Actor>> Actor::spawn(std::shared_ptr<const Program> program, ActorOptions options) {
-  options.host.memory_limit = options.limits.memory_bytes;
-  auto state = std::make_unique<State>(std::move(options.host));
+  auto state = std::make_unique<State>(std::move(options));
   state->program = std::move(program);
-
-  InstanceOptions instance;
-  instance.functions = guest_abi_functions();
-  instance.host = &state->host;
-  instance.wasi = std::move(options.wasi);
-  instance.limits = options.limits;
-  instance.on_memory = [&host = state->host](Region& memory) { host.attach(memory); };
-  DW_TRY_ASSIGN(state->instance, Instance::create(state->program, instance));
+  DW_TRY_ASSIGN(state->instance, Instance::create(state->program, state->instance_options()));
   return std::unique_ptr<Actor>(new Actor(std::move(state)));
+}
+
+InstanceOptions Actor::State::instance_options() {
+  InstanceOptions made;
+  made.functions = guest_abi_functions();
+  made.host = &host;
+  made.wasi = options.wasi;
+  made.determinism = options.determinism;
+  made.limits = options.limits;
+  made.on_memory = [this](Region& memory) { host.attach(memory); };
+  return made;
 }
 
 ActorState Actor::state() const noexcept { return state_->state.load(std::memory_order_acquire); }

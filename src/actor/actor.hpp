@@ -8,12 +8,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error.hpp"
 #include "hostcalls/guest_host.hpp"
+#include "snapshot/snapshot.hpp"
 #include "wasm/instance.hpp"
 #include "wasm/program.hpp"
 
@@ -26,10 +29,16 @@ enum class ActorState {
 };
 
 struct ActorOptions {
-  GuestHostOptions host;
+  std::string name;          ///< of the actor, for people
+  std::string program_name;  ///< of its program's file, for people and for finding it again
+  GuestHostOptions host;     ///< its memory_limit is that of `limits`
   WasiOptions wasi;
+  /// A virtual clock and a seeded generator as part of the actor; none: those of the system.
+  std::optional<Determinism> determinism;
   InstanceLimits limits;
 };
+
+struct Thawed;
 
 class Actor {
  public:
@@ -61,6 +70,19 @@ class Actor {
   /// once.
   void kill() noexcept;
 
+  /// What the actor is now; it goes on living, copy-on-write over the same memory. Costs what was written since the
+  /// last freeze or thaw. invalid_argument: it is not at rest or no reactor; unsupported: its program cannot be frozen.
+  Result<Snapshot> freeze(std::string_view label = {});
+  /// An actor that is what was frozen: maps memory, writes and reads nothing of it. What belongs to the actor
+  /// (arguments, environment, clock and generator, place in a fork) is the snapshot's; what it may use (models,
+  /// folders, limits) is that of `options`. incompatible: of another program, model or ABI; not_found: a model or
+  /// folder that the actor uses and that is not granted or not here; corrupt: the snapshot cannot be of this program.
+  static Result<Thawed> thaw(std::shared_ptr<const Program> program, const Snapshot& snapshot, ActorOptions options);
+  /// Children that go on from what this actor is now, with its options; their numbers in the fork are 1 to `count`.
+  Result<std::vector<std::unique_ptr<Actor>>> fork(std::uint32_t count);
+  /// Notes under which root hash the actor's last snapshot was saved: the parent of those to come.
+  void set_saved(const Hash& root);
+
   Region& memory() noexcept;
   Instance& instance() noexcept;
 
@@ -69,6 +91,12 @@ class Actor {
   Result<void> run_handler(std::string_view name, std::span<const std::int32_t> arguments, MessageChannel channel);
   explicit Actor(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
+};
+
+struct Thawed {
+  std::unique_ptr<Actor> actor;
+  /// Why results may differ from those of where it was frozen, as a sentence; empty when they do not.
+  std::string numerics_difference;
 };
 
 }  // namespace driftwood

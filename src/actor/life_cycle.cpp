@@ -18,6 +18,8 @@ struct Admission {
 constexpr Admission kAdmissions[] = {
     {ActorOperation::send, "send", ActorState::at_rest, ProgramKind::reactor,
      "a reactor, which exports driftwood_receive"},
+    {ActorOperation::freeze, "freeze", ActorState::at_rest, ProgramKind::reactor,
+     "a reactor, which exports driftwood_receive and is at rest between messages"},
     {ActorOperation::run, "run", ActorState::at_rest, ProgramKind::command, "a command, which exports _start"},
 };
 

@@ -8,8 +8,9 @@
 namespace driftwood {
 
 enum class ActorOperation {
-  send,  ///< hand a reactor a message
-  run,   ///< run a command
+  send,    ///< hand a reactor a message
+  run,     ///< run a command
+  freeze,  ///< make a snapshot, or fork
 };
 
 /// invalid_argument or, for an actor that has ended, guest_trap, with the state in the sentence.

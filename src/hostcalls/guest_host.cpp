@@ -5,6 +5,7 @@
 
 #include "hostcalls/call.hpp"
 #include "hostcalls/guest_state.hpp"
+#include "hostcalls/model_table.hpp"
 
 namespace driftwood {
 
@@ -60,6 +61,12 @@ void GuestHost::set_cancelled(bool cancelled) noexcept {
 }
 
 void GuestHost::drop_caches() { state_->drop_import(); }
+
+std::vector<ModelHandle> GuestHost::model_handles() const { return driftwood::model_handles(*state_); }
+
+Result<void> GuestHost::restore_model_handles(std::span<const ModelHandle> handles) {
+  return driftwood::restore_model_handles(*state_, handles);
+}
 
 std::string_view GuestHost::last_error() const noexcept { return state_->last_error(); }
 

@@ -14,8 +14,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "device/device.hpp"
 #include "llm/model_pool.hpp"
 #include "memory/region.hpp"
@@ -82,6 +84,14 @@ struct GuestHostOptions {
   std::function<void(std::uint32_t done, std::uint32_t all)> progress;
 };
 
+/// A guest's number for an open model.
+struct ModelHandle {
+  std::uint32_t handle = 0;
+  std::string name;  ///< as granted
+  Hash hash;         ///< of the model's file
+  friend bool operator==(const ModelHandle&, const ModelHandle&) = default;
+};
+
 class GuestHost {
  public:
   explicit GuestHost(GuestHostOptions options);
@@ -98,6 +108,11 @@ class GuestHost {
   void set_cancelled(bool cancelled) noexcept;
   /// Drops every cache (imports, graphs, model handles stay valid): the next call builds them again.
   void drop_caches();
+  /// The models that the guest has open: the one thing of these calls that does not lie in its memory.
+  std::vector<ModelHandle> model_handles() const;
+  /// Opens handles as they were, in place of those that are; loads nothing. not_found: a model that was not granted or
+  /// is not known; incompatible: a model known to be another file; corrupt: handles that cannot be.
+  Result<void> restore_model_handles(std::span<const ModelHandle> handles);
   /// The sentence of the last call that failed; empty before. Dies with the next call.
   std::string_view last_error() const noexcept;
 

@@ -16,6 +16,14 @@
 
 namespace driftwood {
 
+/// What a handle stands for. The handle is the guest's; the Forward is the pool's and only looked at here, so that a
+/// model which nobody computes with can be unloaded.
+struct OpenModel {
+  std::string name;  ///< empty: the handle is free
+  Hash hash;
+  std::weak_ptr<Forward> forward;
+};
+
 struct GuestHost::State {
   explicit State(GuestHostOptions given) : options(std::move(given)) {}
 
@@ -26,8 +34,8 @@ struct GuestHost::State {
   ActorRequests requests;
   std::atomic<bool> cancelled{false};
 
-  /// Open models by handle - 1; null where a handle is free.
-  std::array<std::shared_ptr<Forward>, DW_MAX_MODELS> models;
+  /// Open models by handle - 1.
+  std::array<OpenModel, DW_MAX_MODELS> models;
   TensorCache tensor_cache;
 
   /// Linear memory as it is now; empty before attach(), so that every range is refused.

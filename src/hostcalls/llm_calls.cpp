@@ -11,7 +11,7 @@ Result<std::int32_t> context_size(GuestHost::State& state, Arguments arguments) 
   const char* call = "dw_context_size";
   const GuestMemory memory = state.memory();
   DW_TRY_ASSIGN(const CheckedContextParams params, check_context_params(memory, call, arguments.u32(0)));
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, params.model));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, params.model));
   DW_TRY_ASSIGN(const ContextLayout layout,
                 make_context_layout(forward->model().hyperparameters(), params.n_ctx, params.kv_type));
   DW_TRY(memory.write<std::uint64_t>({call, "bytes"}, arguments.u32(1), layout.size));
@@ -22,7 +22,7 @@ Result<std::int32_t> context_init(GuestHost::State& state, Arguments arguments) 
   const char* call = "dw_context_init";
   const GuestMemory memory = state.memory();
   DW_TRY_ASSIGN(const CheckedContextParams params, check_context_params(memory, call, arguments.u32(0)));
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, params.model));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, params.model));
   DW_TRY_ASSIGN(const ContextLayout layout,
                 make_context_layout(forward->model().hyperparameters(), params.n_ctx, params.kv_type));
   DW_TRY_ASSIGN(const std::span<std::byte> bytes,
@@ -40,7 +40,7 @@ Result<std::int32_t> context_init(GuestHost::State& state, Arguments arguments) 
 Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
   const GuestMemory memory = state.memory();
   DW_TRY_ASSIGN(const dw_forward_desc desc, read_forward(memory, arguments.u32(0)));
-  DW_TRY_ASSIGN(Forward * model, find_model(state, "dw_forward", desc.model));
+  DW_TRY_ASSIGN(const auto model, find_model(state, "dw_forward", desc.model));
   DW_TRY_ASSIGN(const CheckedForward checked, check_forward(memory, desc, model->model().hyperparameters().n_vocab));
   if (state.cancel_flag().load(std::memory_order_relaxed)) {
     return fail(ErrorCode::cancelled, "The pass was cancelled before it began.");
@@ -60,7 +60,7 @@ Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
 
 Result<std::int32_t> truncate(GuestHost::State& state, Arguments arguments) {
   const char* call = "dw_truncate";
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, arguments.i32(0)));
   DW_TRY_ASSIGN(const std::span<std::byte> bytes,
                 state.memory().bytes({call, "context"}, arguments.u32(1), arguments.u32(2), DW_CONTEXT_ALIGNMENT));
   const Model& model = forward->model();

@@ -30,14 +30,14 @@ Result<std::int32_t> model_open(GuestHost::State& state, Arguments arguments) {
 Result<std::int32_t> model_close(GuestHost::State& state, Arguments arguments) {
   const std::int32_t handle = arguments.i32(0);
   DW_TRY(find_model(state, "dw_model_close", handle));
-  state.models[static_cast<std::size_t>(handle) - 1] = nullptr;
+  state.models[static_cast<std::size_t>(handle) - 1] = {};
   return DW_OK;
 }
 
 Result<std::int32_t> model_info(GuestHost::State& state, Arguments arguments) {
   const GuestMemory memory = state.memory();
   const Argument out{"dw_model_get_info", "out"};
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, out.call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, out.call, arguments.i32(0)));
   DW_TRY(memory.read_sized<dw_model_info>(out, arguments.u32(1)));
 
   const Model& model = forward->model();
@@ -64,7 +64,7 @@ Result<std::int32_t> model_info(GuestHost::State& state, Arguments arguments) {
 Result<std::int32_t> model_tokenize(GuestHost::State& state, Arguments arguments) {
   const char* call = "dw_model_tokenize";
   const GuestMemory memory = state.memory();
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, arguments.i32(0)));
   DW_TRY_ASSIGN(const std::string_view text,
                 memory.text({call, "text"}, arguments.u32(1), arguments.u32(2), DW_MAX_TEXT));
   const std::uint32_t flags = arguments.u32(3);
@@ -80,7 +80,7 @@ Result<std::int32_t> model_tokenize(GuestHost::State& state, Arguments arguments
 Result<std::int32_t> model_detokenize(GuestHost::State& state, Arguments arguments) {
   const char* call = "dw_model_detokenize";
   const GuestMemory memory = state.memory();
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, arguments.i32(0)));
   if (arguments.u32(2) > DW_MAX_CTX) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("The argument \"n_tokens\" of {} ({}) is over {}.", call, arguments.u32(2), DW_MAX_CTX));
@@ -98,7 +98,7 @@ Result<std::int32_t> model_detokenize(GuestHost::State& state, Arguments argumen
 
 Result<std::int32_t> model_is_end(GuestHost::State& state, Arguments arguments) {
   const char* call = "dw_model_is_end";
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, arguments.i32(0)));
   const Token token = arguments.i32(1);
   const std::uint32_t n_vocab = forward->model().tokenizer().n_vocab();
   if (static_cast<std::uint32_t>(token) >= n_vocab) {
@@ -112,7 +112,7 @@ Result<std::int32_t> model_is_end(GuestHost::State& state, Arguments arguments) 
 Result<std::int32_t> model_chat_template(GuestHost::State& state, Arguments arguments) {
   const char* call = "dw_model_chat_template";
   const GuestMemory memory = state.memory();
-  DW_TRY_ASSIGN(const Forward* forward, find_model(state, call, arguments.i32(0)));
+  DW_TRY_ASSIGN(const auto forward, find_model(state, call, arguments.i32(0)));
   if (arguments.u32(2) > DW_MAX_MESSAGES) {
     return fail(ErrorCode::invalid_argument, fmt::format("The argument \"n_messages\" of {} ({}) is over {}.", call,
                                                          arguments.u32(2), DW_MAX_MESSAGES));

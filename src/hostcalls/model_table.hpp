@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "hostcalls/guest_state.hpp"
 
@@ -11,7 +14,14 @@ namespace driftwood {
 /// Opens a granted model; the value is its handle. not_found, naming what was granted; unavailable when all
 /// handles are taken; else ModelPool's errors.
 Result<std::int32_t> open_model(GuestHost::State& state, std::string_view name);
-/// The model under a handle. invalid_argument when nothing is open under it.
-Result<Forward*> find_model(GuestHost::State& state, const char* call, std::int32_t handle);
+/// The model under a handle, loaded again where it was unloaded; hold it during the call only.
+/// invalid_argument when nothing is open under it; incompatible when another file has the name now; ModelPool's errors.
+Result<std::shared_ptr<Forward>> find_model(GuestHost::State& state, const char* call, std::int32_t handle);
+
+/// The handles that are in use.
+std::vector<ModelHandle> model_handles(const GuestHost::State& state);
+/// Puts handles in place of those that are; loads nothing. not_found: a model that was not granted or that there is no
+/// file for; incompatible: a model known to be another one; corrupt: a handle out of range or twice.
+Result<void> restore_model_handles(GuestHost::State& state, std::span<const ModelHandle> handles);
 
 }  // namespace driftwood
