@@ -41,6 +41,7 @@ struct ModuleFacts {
   /// What the memory begins with, applied in order. Borrows the bytes of the module, or those that were decoded.
   std::vector<Image::Piece> data;
 
+  /// Pieces of data that lie close together become one.
   std::vector<std::byte> encode() const;
   /// corrupt: not what encode() gave. Dies with `bytes`.
   static Result<ModuleFacts> decode(std::span<const std::byte> bytes);

@@ -8,8 +8,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::size_t kWasmPage = 64 * kKiB;
-
 constexpr std::string_view kMemoryGuest = R"((module
   (memory (export "memory") 2 1000)
   (data (i32.const 100) "driftwood")

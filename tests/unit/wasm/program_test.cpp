@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -128,6 +129,28 @@ TEST_F(ModuleCacheTest, ASecondEngineRunsWhatTheFirstCompiled) {
   struct stat status{};
   ASSERT_EQ(::stat(folder_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0700u);
+}
+
+TEST_F(ModuleCacheTest, WhatTheCacheGivesBeginsAndIsRefusedAsWhatWasCompiled) {
+  constexpr std::string_view kStarted = R"((module (memory 1) (global $g (mut i32) (i32.const 1))
+    (data (i32.const 5) "five") (data (i32.const 7) "x") (table 1 funcref)
+    (func $start (global.set $g (i32.load8_u (i32.const 5)))) (start $start)
+    (func $shift (table.set 0 (i32.const 0) (ref.null func)))))";
+  std::vector<std::string> refusals;
+  for (const bool cached : {false, true}) {
+    auto engine = Engine::create({.cache = folder_}).value();
+    const auto program = Program::compile(*engine, bytes_of(kStarted), {.freezable = false}).value();
+    EXPECT_EQ(program->from_cache(), cached);
+    const auto instance = Instance::create(program, {}).value();
+    EXPECT_EQ(std::memcmp(instance->memory().data() + 5, "fixe", 4), 0);
+    EXPECT_EQ(instance->globals().at(0).bits[0], 'f');
+
+    const auto refused = Program::compile(*engine, bytes_of(kStarted));
+    ASSERT_FALSE(refused.has_value());
+    refusals.push_back(refused.error().message);
+  }
+  EXPECT_THAT(refusals[0], HasSubstr("(shift)"));
+  EXPECT_EQ(refusals[0], refusals[1]);
 }
 
 TEST_F(ModuleCacheTest, ADamagedFileIsReplaced) {

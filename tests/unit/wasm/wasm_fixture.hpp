@@ -11,6 +11,7 @@
 
 #include "wasm/engine.hpp"
 #include "wasm/instance.hpp"
+#include "wasm/module/declarations.hpp"
 #include "wasm/program.hpp"
 
 namespace driftwood {
