@@ -8,7 +8,14 @@ namespace {
 
 constexpr std::uint64_t kMostPages = 65536;
 
-enum class ImportKind : std::uint8_t { function = 0, table = 1, memory = 2, global = 3, tag = 4 };
+enum class ImportKind : std::uint8_t {
+  function = 0,
+  table = 1,
+  memory = 2,
+  global = 3,
+  tag = 4,
+  exact_function = 0x20,  ///< of the custom descriptors proposal; Wasmtime's validation lets it pass
+};
 
 MemoryLimits read_limits(ByteReader& reader) {
   const std::uint32_t flags = reader.u32();
@@ -49,6 +56,7 @@ void read_import(ByteReader& reader, Declarations& declarations) {
   reader.name();
   switch (static_cast<ImportKind>(reader.byte())) {
     case ImportKind::function:
+    case ImportKind::exact_function:
       reader.u32();
       ++declarations.imported_functions;
       return;
