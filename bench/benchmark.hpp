@@ -26,7 +26,9 @@ struct Benchmark {
 
 Result<Report> run_chain(const Options& options);
 Result<Report> run_coldstart(const Options& options);
+Result<Report> run_fork(const Options& options);
 Result<Report> run_forward(const Options& options);
+Result<Report> run_snapshot(const Options& options);
 
 /// A line on standard error: what is being done.
 void say(std::string_view what);

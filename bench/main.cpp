@@ -21,6 +21,8 @@ constexpr Benchmark kBenchmarks[] = {
     {"chain", "memory that an import takes, a guest's call into the host, a GEMM by a guest and natively", run_chain},
     {"forward", "prefill and decode by a guest, against libllama in the same run", run_forward},
     {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart},
+    {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
+    {"fork", "forks of a live actor: time, memory, what their first token writes", run_fork},
 };
 
 int list() {

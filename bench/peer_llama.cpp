@@ -76,6 +76,30 @@ Result<void> PeerContext::rewind(std::uint32_t n) {
   return fail(ErrorCode::internal, fmt::format("libllama could not forget the tokens from {} on.", n));
 }
 
+Result<void> PeerContext::get_state(std::vector<std::uint8_t>& bytes) const {
+  bytes.resize(llama_state_get_size(state_->context.get()));
+  const std::size_t got = llama_state_get_data(state_->context.get(), bytes.data(), bytes.size());
+  if (got == 0) return fail(ErrorCode::internal, "libllama gave no state.");
+  bytes.resize(got);
+  return {};
+}
+
+Result<void> PeerContext::set_state(std::span<const std::uint8_t> bytes) {
+  if (llama_state_set_data(state_->context.get(), bytes.data(), bytes.size()) != 0) return {};
+  return fail(ErrorCode::internal, "libllama did not take its state.");
+}
+
+Result<void> PeerContext::save_state(const std::filesystem::path& file) const {
+  if (llama_state_save_file(state_->context.get(), file.c_str(), nullptr, 0)) return {};
+  return fail(ErrorCode::internal, "libllama could not save its state to " + file.string() + ".");
+}
+
+Result<void> PeerContext::load_state(const std::filesystem::path& file) {
+  std::size_t tokens = 0;
+  if (llama_state_load_file(state_->context.get(), file.c_str(), nullptr, 0, &tokens)) return {};
+  return fail(ErrorCode::internal, "libllama could not load its state from " + file.string() + ".");
+}
+
 void PeerContext::pause() noexcept { ggml_threadpool_pause(state_->pool.get()); }
 void PeerContext::resume() noexcept { ggml_threadpool_resume(state_->pool.get()); }
 

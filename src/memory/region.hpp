@@ -114,7 +114,9 @@ class Region {
   std::vector<CleanPiece> clean_pieces(ByteRange range) const;
   /// Bytes of the pages that were written since the last seal (or ever, where there was none), those that share a
   /// page included: what the next seal takes, and what only this Region has.
-  Result<std::size_t> written_bytes() const;
+  Result<std::size_t> written_bytes() const { return written_bytes({0, size()}); }
+  /// The same of the pages that `range`, which lies within size(), touches.
+  Result<std::size_t> written_bytes(ByteRange range) const;
 
  private:
   friend class Pin;

@@ -17,6 +17,8 @@ namespace {
 
 // A thaw maps each extent by itself, at one to two microseconds each.
 constexpr std::size_t kMostExtents = 32;
+// Fewer pages than these are as quickly faulted in again.
+constexpr std::size_t kMoveFrom = 256 * kKiB;
 
 Result<void> write_all(int fd, std::size_t offset, std::vector<iovec> pieces) {
   std::span<iovec> left = pieces;
@@ -97,8 +99,10 @@ Result<std::vector<ByteRange>> Region::written(ByteRange range) const {
   }
   for (const Segment& segment : segments_) {
     if (segment.layer == nullptr || !segment.range.overlaps(range)) continue;
-    const auto& [offset, size] = segment.range;
-    const auto parts = compare({base_ + offset, size}, segment.layer->view() + segment.layer_offset, offset);
+    const std::size_t from = std::max(segment.range.offset, range.offset);
+    const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
+    const std::byte* sealed = segment.layer->view() + segment.layer_offset + (from - segment.range.offset);
+    const auto parts = compare({base_ + from, to - from}, sealed, from);
     found.insert(found.end(), parts.begin(), parts.end());
   }
   return merged(std::move(found), 0);
@@ -160,14 +164,15 @@ Result<void> Region::seal_own(ByteRange range) {
 }
 
 Result<LayerView> Region::make_view(ByteRange range) const {
+  if (range.size < kMoveFrom) return LayerView::map(file_->fd(), range);
   // The page table goes to the view, where the bytes can be read on without a fault; emptying it in its place and
-  // filling another would cost more than all the rest.
+  // filling another would cost more than all the rest. The view is for reading, by its type only: to have the system
+  // forbid writes would mean to visit every page, and to interrupt all other cores a second time.
   std::byte* const at = base_ + range.offset;
   DW_TRY_ASSIGN(LayerView view, LayerView::reserve(range.size + system_memory::kMoveAlignment));
   view.advance(static_cast<std::size_t>(at - view.data()) & (system_memory::kMoveAlignment - 1));
-  if (!system_memory::move_mapping(at, range.size, view.data())) return LayerView::map(file_->fd(), range);
-  DW_TRY(system_memory::protect(view.data(), range.size));
-  return view;
+  if (system_memory::move_mapping(at, range.size, view.data())) return view;
+  return LayerView::map(file_->fd(), range);
 }
 
 Result<void> Region::flatten() {
@@ -235,16 +240,19 @@ void Region::add_clean(ByteRange range, std::vector<CleanPiece>& pieces) const {
   }
 }
 
-Result<std::size_t> Region::written_bytes() const {
+Result<std::size_t> Region::written_bytes(ByteRange range) const {
   const std::lock_guard lock(mutex_);
+  const ByteRange pages = whole_pages(range);
   std::size_t bytes = 0;
-  for (const ByteRange& range : layered({0, size()})) {
-    DW_TRY_ASSIGN(const auto found, written(range));
+  for (const ByteRange& part : layered(pages)) {
+    DW_TRY_ASSIGN(const auto found, written(part));
     bytes += sum(found);
   }
   for (const Segment& segment : segments_) {
-    if (segment.layer != nullptr) continue;
-    DW_TRY_ASSIGN(const auto found, system_memory::data_ranges(file_->fd(), segment.range));
+    if (segment.layer != nullptr || !segment.range.overlaps(pages)) continue;
+    const std::size_t from = std::max(segment.range.offset, pages.offset);
+    const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
+    DW_TRY_ASSIGN(const auto found, system_memory::data_ranges(file_->fd(), {from, to - from}));
     bytes += sum(found);
   }
   return bytes;

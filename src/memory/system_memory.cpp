@@ -52,13 +52,5 @@ Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset) {
   return static_cast<std::byte*>(mapped);
 }
 
-Result<void> protect(std::byte* at, std::size_t size) {
-  if (mprotect(at, size, PROT_READ) != 0) {
-    const int reason = errno;
-    return refused(reason, fmt::format("make {} bytes read-only", size));
-  }
-  return {};
-}
-
 }  // namespace system_memory
 }  // namespace driftwood

@@ -26,8 +26,6 @@ std::unexpected<Error> refused(int error_number, std::string_view what);
 
 /// Maps a file's bytes anywhere, for reading.
 Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset);
-/// Makes mapped bytes read-only.
-Result<void> protect(std::byte* at, std::size_t size);
 
 /// Like map_shared, but writes stay in this mapping (copy-on-write), and pages are read in when
 /// they are touched.

@@ -1,0 +1,129 @@
+// Forks of a live actor: time, memory, and what the first token of a child writes.
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benchmark.hpp"
+#include "core/clock.hpp"
+#include "input.hpp"
+#include "session.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::uint32_t kPromptTokens = 1024;
+
+/// Memory that only this process has, page tables included, in bytes.
+Result<double> private_bytes() {
+  std::ifstream status("/proc/self/status");
+  double kilobytes = 0;
+  bool found = false;
+  for (std::string line; std::getline(status, line);) {
+    for (const char* field : {"RssAnon:", "VmSwap:", "VmPTE:"}) {
+      if (!line.starts_with(field)) continue;
+      kilobytes += std::stod(line.substr(std::string(field).size()));
+      found = true;
+    }
+  }
+  if (!found) return fail(ErrorCode::unsupported, "This system does not tell a process's private memory.");
+  return kilobytes * 1024;
+}
+
+struct Children {
+  std::vector<std::unique_ptr<Session>> alive;
+  std::vector<double> us;  ///< for each child, a fork at a time
+  double private_kb = 0;   ///< for each child
+};
+
+/// Forks `forks` times `each` children; all stay alive.
+Result<Children> make_children(Session& parent, int forks, std::uint32_t each) {
+  Children children;
+  DW_TRY_ASSIGN(const double before, private_bytes());
+  for (int i = 0; i < forks; ++i) {
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(auto made, parent.actor().fork(each));
+    children.us.push_back(watch.elapsed_us() / each);
+    for (auto& child : made) children.alive.push_back(std::make_unique<Session>(std::move(child)));
+  }
+  DW_TRY_ASSIGN(const double after, private_bytes());
+  children.private_kb = (after - before) / 1024 / static_cast<double>(children.alive.size());
+  return children;
+}
+
+struct FirstToken {
+  double kb = 0;     ///< written, but for the logits
+  double kv_kb = 0;  ///< of the Context
+};
+
+Result<FirstToken> first_token(Session& child, std::uint32_t n_vocab, Token expected) {
+  DW_TRY_ASSIGN(const ByteRange context, child.context());
+  DW_TRY_ASSIGN(const ByteRange logits, child.logits(n_vocab));
+  DW_TRY_ASSIGN(const Token token, child.generate(1));
+  if (token != expected) return fail(ErrorCode::internal, "A child's first token is another than its parent's.");
+  Region& memory = child.actor().memory();
+  DW_TRY_ASSIGN(const std::size_t all, memory.written_bytes());
+  DW_TRY_ASSIGN(const std::size_t kv, memory.written_bytes(context));
+  DW_TRY_ASSIGN(const std::size_t of_logits, memory.written_bytes(logits));
+  return FirstToken{static_cast<double>(all - of_logits) / 1024, static_cast<double>(kv) / 1024};
+}
+
+}  // namespace
+
+Result<Report> run_fork(const Options& options) {
+  DW_TRY_ASSIGN(const auto path, find_model(options.model));
+  DW_TRY_ASSIGN(const auto summary, Model::summarize(path));
+  const std::uint32_t n_vocab = summary.hyperparameters.n_vocab;
+  const int forks = options.short_run ? 2 : 10;
+  const std::uint32_t each = options.short_run ? 50 : 100;
+  DW_TRY_ASSIGN(const auto tokens, text_tokens(path, kPromptTokens));
+  DW_TRY_ASSIGN(const auto host, SessionHost::create(path, options.threads));
+
+  Report report("fork");
+  report.add_fact("model", {{"file", path.filename().string()}});
+  say("fork: a prompt of 1,024 tokens");
+  DW_TRY_ASSIGN(const auto parent, Session::start(*host, 2 * kPromptTokens));
+  DW_TRY(parent->append(tokens));
+  say("fork: children");
+  DW_TRY(make_children(*parent, 1, each));  // warms up
+  DW_TRY_ASSIGN(Children children, make_children(*parent, forks, each));
+  report.add_fact("alive", children.alive.size());
+  report.add({.name = "fork_us",
+              .unit = "us",
+              .counts = fmt::format("for each of {} children that one call makes of a live actor with {} tokens; they "
+                                    "are ready for a message, and all stay alive",
+                                    each, kPromptTokens),
+              .summary = summarize(std::move(children.us)),
+              .goal = Goal{Goal::Side::at_most, 50}});
+  report.add({.name = "fork_private_kb",
+              .unit = "KB",
+              .counts = "private memory of the process for each child before it runs (anonymous pages and page tables)",
+              .summary = summarize({children.private_kb}),
+              .goal = Goal{Goal::Side::at_most, 16}});
+
+  say("fork: first tokens");
+  DW_TRY_ASSIGN(const Token expected, parent->generate(1));
+  std::vector<double> kb;
+  std::vector<double> kv_kb;
+  for (std::size_t i = 0; i < children.alive.size(); i += children.alive.size() / 10) {
+    DW_TRY_ASSIGN(const FirstToken written, first_token(*children.alive[i], n_vocab, expected));
+    kb.push_back(written.kb);
+    kv_kb.push_back(written.kv_kb);
+  }
+  report.add({.name = "first_token_kb",
+              .unit = "KiB",
+              .counts = "pages that a child has written when its first token is there, but for those of the logits",
+              .summary = summarize(std::move(kb)),
+              .goal = Goal{Goal::Side::at_most, 128}});
+  report.add({.name = "first_token_kv_kb",
+              .unit = "KiB",
+              .counts = "those of the Context among them",
+              .summary = summarize(std::move(kv_kb)),
+              .goal = Goal{Goal::Side::at_most, 64}});
+  return report;
+}
+
+}  // namespace driftwood::bench

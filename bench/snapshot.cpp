@@ -1,0 +1,266 @@
+// Freeze and thaw of an actor in memory, against libllama's state and against prefill.
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <vector>
+
+#include "benchmark.hpp"
+#include "core/clock.hpp"
+#include "input.hpp"
+#include "peer_llama.hpp"
+#include "scratch_folder.hpp"
+#include "session.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::uint32_t kFewTokens = 24;
+constexpr std::uint32_t kTurnTokens = 100;
+
+struct Sizes {
+  std::uint32_t tokens;  ///< of the long context
+  int actors;            ///< that are built and frozen for the first time
+  int turns;             ///< freezes after a turn more
+  int thaws;
+  int decodes;  ///< thaws or state loads, each with one token
+};
+
+Sizes sizes(bool short_run) {
+  if (short_run) return {512, 1, 4, 30, 3};
+  return {4096, 3, 12, 201, 15};
+}
+
+/// Everything that the measurements share.
+struct Bench {
+  std::unique_ptr<SessionHost> host;
+  std::unique_ptr<PeerContext> peer;
+  std::vector<Token> tokens;
+  Sizes sizes;
+  std::uint32_t n_ctx = 0;
+  Report report{"snapshot"};
+
+  std::span<const Token> text(std::size_t first, std::size_t count) const {
+    return std::span(tokens).subspan(first, count);
+  }
+  std::string at(std::string_view name) const { return fmt::format("{}_{}", name, sizes.tokens); }
+};
+
+/// An actor that has seen the first `n` tokens.
+Result<std::unique_ptr<Session>> session_of(Bench& bench, std::uint32_t n) {
+  DW_TRY_ASSIGN(auto session, Session::start(*bench.host, bench.n_ctx));
+  DW_TRY(session->append(bench.text(0, n)));
+  return session;
+}
+
+struct PeerTimes {
+  double get_us = 0;
+  double save_us = 0;
+};
+
+/// libllama's state, as bytes and as a file.
+Result<PeerTimes> time_peer(Bench& bench) {
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  std::vector<std::uint8_t> state;
+  std::vector<double> get_us;
+  std::vector<double> save_us;
+  for (int i = -1; i < bench.sizes.actors; ++i) {
+    const Stopwatch get;
+    DW_TRY(bench.peer->get_state(state));
+    if (i >= 0) get_us.push_back(get.elapsed_us());
+    const Stopwatch save;
+    DW_TRY(bench.peer->save_state(folder->path() / "state"));
+    if (i >= 0) save_us.push_back(save.elapsed_us());
+  }
+  return PeerTimes{summarize(std::move(get_us)).median, summarize(std::move(save_us)).median};
+}
+
+/// What it costs to freeze actors: the first time, and after each turn more. Leaves a snapshot at `sizes.tokens`.
+Result<Snapshot> measure_freezes(Bench& bench, double& prefill_us) {
+  std::vector<double> first_us;
+  std::vector<double> prefills_us;
+  Snapshot snapshot;
+  std::unique_ptr<Session> session;
+  for (int i = 0; i < bench.sizes.actors; ++i) {
+    const Stopwatch prefill;
+    DW_TRY_ASSIGN(session, session_of(bench, bench.sizes.tokens));
+    prefills_us.push_back(prefill.elapsed_us());
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(Snapshot frozen, session->actor().freeze());
+    first_us.push_back(watch.elapsed_us());
+    snapshot = std::move(frozen);
+  }
+  std::vector<double> turn_us;
+  std::uint32_t n = bench.sizes.tokens;
+  for (int i = 0; i < bench.sizes.turns; ++i, n += kTurnTokens) {
+    DW_TRY(session->append(bench.text(n, kTurnTokens)));
+    const Stopwatch watch;
+    DW_TRY(session->actor().freeze());
+    turn_us.push_back(watch.elapsed_us());
+  }
+  DW_TRY_ASSIGN(const PeerTimes peer, time_peer(bench));
+  prefill_us = summarize(std::move(prefills_us)).median;
+  bench.report.add(
+      {.name = bench.at("freeze_us"),
+       .unit = "us",
+       .counts = fmt::format("freeze in memory of a live actor that goes on, {} tokens (one pass) since its "
+                             "last freeze, {} to {} tokens in all",
+                             kTurnTokens, bench.sizes.tokens + kTurnTokens, n),
+       .summary = summarize(std::move(turn_us)),
+       .goal = Goal{Goal::Side::at_most, 300}});
+  bench.report.add({.name = bench.at("first_freeze_us"),
+                    .unit = "us",
+                    .counts = fmt::format("the first freeze of an actor with {} tokens, all new", bench.sizes.tokens),
+                    .summary = summarize(first_us),
+                    .goal = Goal{Goal::Side::at_most, 6000}});
+  const double first = summarize(first_us).median;
+  bench.report.add({.name = bench.at("first_freeze_vs_state_save"),
+                    .unit = "ratio",
+                    .counts = "the same against libllama's llama_state_save_file into the page cache",
+                    .summary = summarize({first / peer.save_us}),
+                    .goal = Goal{Goal::Side::at_most, 0.1}});
+  bench.report.add({.name = bench.at("first_freeze_vs_state_get"),
+                    .unit = "ratio",
+                    .counts = "the same against libllama's llama_state_get_data into memory that is there",
+                    .summary = summarize({first / peer.get_us}),
+                    .goal = {}});
+  bench.report.add_fact("state_save_us", peer.save_us);
+  bench.report.add_fact("state_get_us", peer.get_us);
+  return snapshot;
+}
+
+/// From a snapshot to the end of the guest's first message.
+Result<std::vector<double>> time_thaws(Bench& bench, const Snapshot& snapshot, Token expected) {
+  std::vector<double> us;
+  for (int i = -3; i < bench.sizes.thaws; ++i) {
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
+    DW_TRY_ASSIGN(const Token answer, session->ping());
+    if (i >= 0) us.push_back(watch.elapsed_us());
+    if (answer != expected) return fail(ErrorCode::internal, "A thawed actor's state is not what was frozen.");
+  }
+  return us;
+}
+
+Result<void> measure_thaws(Bench& bench, const Snapshot& snapshot) {
+  DW_TRY_ASSIGN(const auto few, session_of(bench, kFewTokens));
+  DW_TRY_ASSIGN(const Token few_next, few->ping());
+  DW_TRY_ASSIGN(const Snapshot small, few->actor().freeze());
+  DW_TRY_ASSIGN(const auto whole, Session::thaw(*bench.host, snapshot));
+  DW_TRY_ASSIGN(const Token next, whole->ping());
+  DW_TRY_ASSIGN(auto few_us, time_thaws(bench, small, few_next));
+  DW_TRY_ASSIGN(auto all_us, time_thaws(bench, snapshot, next));
+  const char* counts = "thaw of a snapshot in memory until the guest has answered its first message, {} tokens";
+  const double ratio = summarize(all_us).median / summarize(few_us).median;
+  bench.report.add({.name = fmt::format("thaw_us_{}", kFewTokens),
+                    .unit = "us",
+                    .counts = fmt::format(fmt::runtime(counts), kFewTokens),
+                    .summary = summarize(std::move(few_us)),
+                    .goal = Goal{Goal::Side::at_most, 100}});
+  bench.report.add({.name = bench.at("thaw_us"),
+                    .unit = "us",
+                    .counts = fmt::format(fmt::runtime(counts), bench.sizes.tokens),
+                    .summary = summarize(std::move(all_us)),
+                    .goal = Goal{Goal::Side::at_most, 100}});
+  bench.report.add(
+      {.name = bench.at("thaw_ratio"),
+       .unit = "ratio",
+       .counts = fmt::format("the second against the first: {} tokens against {}", bench.sizes.tokens, kFewTokens),
+       .summary = summarize({ratio}),
+       .goal = Goal{Goal::Side::at_most, 1.5}});
+  return {};
+}
+
+Result<void> measure_first_tokens(Bench& bench, const Snapshot& snapshot, double prefill_us) {
+  DW_TRY_ASSIGN(const auto whole, Session::thaw(*bench.host, snapshot));
+  DW_TRY_ASSIGN(const Token next, whole->ping());
+  DW_TRY_ASSIGN(const Token after, whole->generate(1));
+  std::vector<std::uint8_t> state;
+  DW_TRY(bench.peer->get_state(state));
+
+  std::vector<double> ours_us;
+  std::vector<double> theirs_us;
+  for (int i = -2; i < bench.sizes.decodes; ++i) {
+    const Stopwatch ours;
+    DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
+    DW_TRY_ASSIGN(const Token token, session->generate(1));
+    if (i >= 0) ours_us.push_back(ours.elapsed_us());
+    if (token != after) return fail(ErrorCode::internal, "A thawed actor's token is another than the live one's.");
+
+    bench.peer->resume();
+    const Stopwatch theirs;
+    DW_TRY(bench.peer->set_state(state));
+    DW_TRY(bench.peer->forward({&next, 1}));
+    if (i >= 0) theirs_us.push_back(theirs.elapsed_us());
+    bench.peer->pause();
+  }
+  std::vector<double> against_prefill;
+  for (const double us : ours_us) against_prefill.push_back(prefill_us / us);
+  bench.report.add({.name = bench.at("thaw_token_vs_state_load"),
+                    .unit = "ratio",
+                    .counts = "libllama's llama_state_set_data and one token / thaw and one token, chosen by the guest",
+                    .summary = summarize(pair_ratios(theirs_us, ours_us)),
+                    .goal = Goal{Goal::Side::at_least, 1.3}});
+  bench.report.add({.name = bench.at("thaw_token_us"),
+                    .unit = "us",
+                    .counts = "thaw and one token",
+                    .summary = summarize(std::move(ours_us)),
+                    .goal = {}});
+  bench.report.add({.name = bench.at("thaw_token_vs_prefill"),
+                    .unit = "ratio",
+                    .counts = "Driftwood's own prefill / thaw and one token",
+                    .summary = summarize(std::move(against_prefill)),
+                    .goal = {}});
+  return {};
+}
+
+Result<void> add_thaw_against_prefill(Bench& bench, const Snapshot& snapshot, double prefill_us) {
+  std::vector<double> ratios;
+  for (int i = 0; i < 21; ++i) {
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
+    DW_TRY(session->ping());
+    ratios.push_back(prefill_us / watch.elapsed_us());
+  }
+  bench.report.add(
+      {.name = bench.at("thaw_vs_prefill"),
+       .unit = "ratio",
+       .counts = fmt::format("Driftwood's own prefill of {} tokens / thaw until the first message is "
+                             "answered, from which on the actor is where the prefill would have brought it",
+                             bench.sizes.tokens),
+       .summary = summarize(std::move(ratios)),
+       .goal = Goal{Goal::Side::at_least, 500}});
+  return {};
+}
+
+}  // namespace
+
+Result<Report> run_snapshot(const Options& options) {
+  DW_TRY_ASSIGN(const auto path, find_model(options.model));
+  Bench bench;
+  bench.sizes = sizes(options.short_run);
+  bench.n_ctx = bench.sizes.tokens + kTurnTokens * (static_cast<std::uint32_t>(bench.sizes.turns) + 1) + 256;
+  DW_TRY_ASSIGN(bench.tokens, text_tokens(path, bench.n_ctx));
+  DW_TRY_ASSIGN(bench.host, SessionHost::create(path, options.threads));
+  const int threads = bench.host->device().info().threads;
+  DW_TRY_ASSIGN(auto model, PeerModel::load(path));
+  DW_TRY_ASSIGN(bench.peer, PeerContext::create(std::move(model), {.n_ctx = bench.n_ctx, .threads = threads}));
+  bench.report.add_fact("model", {{"file", path.filename().string()}});
+  bench.report.add_fact("threads", threads);
+
+  say("snapshot: libllama's prefill");
+  DW_TRY(bench.peer->forward(bench.text(0, bench.sizes.tokens)));
+  bench.peer->pause();
+  say("snapshot: prefill and freeze");
+  double prefill_us = 0;
+  DW_TRY_ASSIGN(const Snapshot snapshot, measure_freezes(bench, prefill_us));
+  bench.report.add_fact("prefill_us", prefill_us);
+  say("snapshot: thaw");
+  DW_TRY(measure_thaws(bench, snapshot));
+  DW_TRY(add_thaw_against_prefill(bench, snapshot, prefill_us));
+  say("snapshot: first tokens");
+  DW_TRY(measure_first_tokens(bench, snapshot, prefill_us));
+  return std::move(bench.report);
+}
+
+}  // namespace driftwood::bench
