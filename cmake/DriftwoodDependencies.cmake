@@ -5,7 +5,7 @@
 # A system package is used where it fits, else what scripts/deps.sh built.
 #
 # The small ones are the system's: fmt::fmt, spdlog::spdlog, nlohmann_json::nlohmann_json, CLI11::CLI11,
-# OpenSSL::Crypto, driftwood::hwy.
+# OpenSSL::Crypto, SQLite::SQLite3, driftwood::zstd, driftwood::hwy.
 
 option(DRIFTWOOD_SYSTEM_WASMTIME "Use the system's Wasmtime where there is one that fits" ON)
 option(DRIFTWOOD_SYSTEM_GGML "Use the system's ggml and libllama where there are ones that fit" ON)
@@ -82,6 +82,9 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
+find_package(SQLite3 3.35 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 add_library(driftwood::hwy ALIAS PkgConfig::hwy)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+add_library(driftwood::zstd ALIAS PkgConfig::zstd)

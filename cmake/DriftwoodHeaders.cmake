@@ -20,7 +20,7 @@ function(driftwood_headers_alone)
     "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/apps/driftwood")
   target_link_libraries(driftwood_headers_alone PRIVATE
     driftwood_options driftwood::llama driftwood::wasmtime fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json
-    CLI11::CLI11 OpenSSL::Crypto driftwood::hwy)
+    CLI11::CLI11 OpenSSL::Crypto SQLite::SQLite3 driftwood::hwy)
   foreach(layer IN LISTS DRIFTWOOD_LAYERS)
     if(TARGET driftwood::${layer})
       target_link_libraries(driftwood_headers_alone PRIVATE driftwood::${layer})

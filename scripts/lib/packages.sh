@@ -10,6 +10,7 @@ debian_packages() { # GROUP LLVM
     build)
       echo ca-certificates gcc g++ libc6-dev cmake ninja-build ccache pkg-config python3 python3-pip \
         libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libssl-dev libhwy-dev libedit-dev \
+        libsqlite3-dev libzstd-dev \
         "clang-$llvm" "lld-$llvm" "libclang-rt-$llvm-dev-wasm32" "libc++-$llvm-dev-wasm32" \
         "libc++abi-$llvm-dev-wasm32" wasi-libc
       find_cargo >/dev/null || debian_cargo
@@ -86,7 +87,7 @@ install_brew_packages() { # GROUP...
   for group in "$@"; do
     case "$group" in
       build) wanted="$wanted cmake ninja ccache pkgconf python cli11 spdlog fmt nlohmann-json openssl@3 highway \
-        llvm lld wasi-libc wasi-runtimes" && { find_cargo >/dev/null || wanted="$wanted rust"; } ;;
+        sqlite zstd llvm lld wasi-libc wasi-runtimes" && { find_cargo >/dev/null || wanted="$wanted rust"; } ;;
       test) wanted="$wanted googletest" ;;
       check) wanted="$wanted clang-format shellcheck" ;;
     esac

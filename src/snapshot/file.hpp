@@ -21,6 +21,8 @@ class File {
   static Result<File> open(const std::filesystem::path& path);
   /// Makes a new file for writing, mode 0600. unavailable: it exists, or the system refused.
   static Result<File> create(const std::filesystem::path& path);
+  /// Takes over a descriptor that was opened for `path`.
+  static File adopt(int fd, std::filesystem::path path) { return File(fd, std::move(path)); }
   File() = default;
   File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
   File& operator=(File&& other) noexcept {

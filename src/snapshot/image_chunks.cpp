@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 namespace driftwood {
@@ -21,16 +22,18 @@ std::vector<std::uint32_t> chunks_to_read(const Image& image, const IndexedImage
   std::vector<ByteRange> ranges;
   if (base != nullptr) {
     ranges = image.changes_since(base->image);
+    ranges.insert(ranges.end(), base->unknown.begin(), base->unknown.end());
   } else {
     for (const Extent& extent : image.extents()) ranges.push_back(extent.range);
   }
-  std::vector<std::uint32_t> chunks;
+  std::vector<bool> read(image.size() / kChunkSize, false);
   for (const ByteRange& range : ranges) {
     const std::size_t end = std::min(range.offset + range.size, image.size());
-    if (range.offset >= end) continue;
-    auto chunk = static_cast<std::uint32_t>(range.offset / kChunkSize);
-    if (!chunks.empty()) chunk = std::max(chunk, chunks.back() + 1);
-    for (; chunk * kChunkSize < end; ++chunk) chunks.push_back(chunk);
+    for (std::size_t chunk = range.offset / kChunkSize; chunk * kChunkSize < end; ++chunk) read[chunk] = true;
+  }
+  std::vector<std::uint32_t> chunks;
+  for (std::size_t chunk = 0; chunk < read.size(); ++chunk) {
+    if (read[chunk]) chunks.push_back(static_cast<std::uint32_t>(chunk));
   }
   return chunks;
 }
@@ -97,7 +100,11 @@ void in_parallel(std::size_t count, std::uint64_t bytes, const std::function<voi
     for (std::size_t i = next++; i < count; i = next++) work(i);
   };
   std::vector<std::thread> helpers;
-  for (std::uint64_t i = 1; i < threads; ++i) helpers.emplace_back(run);
+  try {
+    for (std::uint64_t i = 1; i < threads; ++i) helpers.emplace_back(run);
+  } catch (const std::system_error&) {
+    // The system gives no more threads; those that there are do the work.
+  }
   run();
   for (std::thread& helper : helpers) helper.join();
 }

@@ -23,6 +23,7 @@ bool is_zero(std::span<const std::byte> bytes) noexcept;
 struct IndexedImage {
   const Image& image;
   const ChunkIndex& index;
+  std::span<const ByteRange> unknown = {};  ///< where the image does not tell what the index is of
 };
 
 /// Hashes the chunks of an Image, whose size is a multiple of kChunkSize. Of chunks that `base` (which may be null) has

@@ -20,6 +20,20 @@ std::unexpected<Error> in_file(const File& file, Error error) {
   return fail(error.code, fmt::format("The snapshot file {} cannot be used. {}", file.path().string(), error.message));
 }
 
+/// Does work(i) for each i, on several threads where it is much; gives the first error that one came upon.
+Result<void> in_parallel_checked(std::size_t count, const std::function<Result<void>(std::size_t)>& work) {
+  std::mutex mutex;
+  std::optional<Error> first;
+  in_parallel(count, count * kChunkSize, [&](std::size_t i) {
+    auto done = work(i);
+    if (done) return;
+    const std::lock_guard lock(mutex);
+    if (!first) first = std::move(done).error();
+  });
+  if (first) return std::unexpected(*std::move(first));
+  return {};
+}
+
 /// The beginning of the file, `size` bytes or all that there is.
 Result<std::vector<std::byte>> read_beginning(const File& file, std::uint64_t file_size, std::size_t size) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(file_size, size)));
@@ -72,6 +86,30 @@ Result<void> write_image(File& file, const EncodedFront& front, const ChunkLayou
   return file.resize(front.header.file_size);
 }
 
+Result<void> write_checked(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
+                           const ReadChunk& read) {
+  DW_TRY(file.write_at(0, front.bytes));
+  DW_TRY(file.resize(front.header.file_size));
+  std::vector<std::optional<std::uint32_t>> own_slot(index.chunk_count());
+  for (const ChunkRun& run : layout.runs) {
+    for (std::uint32_t i = 0; run.file == kOwnFile && i < run.count; ++i) own_slot[run.chunk + i] = run.slot + i;
+  }
+  std::vector<std::uint32_t> chunks;
+  index.for_each([&](std::uint32_t chunk, const Hash&) { chunks.push_back(chunk); });
+  return in_parallel_checked(chunks.size(), [&](std::size_t i) -> Result<void> {
+    const std::uint32_t chunk = chunks[i];
+    std::vector<std::byte> bytes(kChunkSize);
+    DW_TRY(read(chunk, bytes));
+    if (hash_bytes(bytes) != index.hashes()[i]) {
+      return fail(ErrorCode::corrupt,
+                  fmt::format("Chunk {} (bytes {} to {} of memory) is damaged: it has another hash.", chunk,
+                              chunk * kChunkSize, (chunk + 1) * kChunkSize - 1));
+    }
+    if (!own_slot[chunk]) return {};
+    return file.write_at(front.header.data_offset + std::uint64_t{*own_slot[chunk]} * kChunkSize, bytes);
+  });
+}
+
 Result<std::shared_ptr<const Layer>> open_slots(const File& file, const Header& header) {
   if (header.slots() == 0) return nullptr;
   return Layer::open(file.path(), {header.data_offset, header.slots() * kChunkSize});
@@ -99,34 +137,31 @@ Result<std::shared_ptr<const Image>> compose_image(const Front& front, std::shar
   return Image::compose(front.header.memory_size, std::move(extents));
 }
 
-Result<void> check_own_chunks(const File& file, const Front& front) {
-  struct Own {
+Result<void> check_chunks(const Front& front, std::span<const SlotFile> files) {
+  DW_CHECK(files.size() == front.layout.files.size() + 1);
+  struct Place {
     std::uint32_t chunk;
-    std::uint32_t slot;
+    std::uint32_t file;
+    std::uint64_t slot;
   };
-  std::vector<Own> own;
+  std::vector<Place> places;
   for (const ChunkRun& run : front.layout.runs) {
-    for (std::uint32_t i = 0; run.file == kOwnFile && i < run.count; ++i) own.push_back({run.chunk + i, run.slot + i});
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+      places.push_back({run.chunk + i, run.file, std::uint64_t{run.slot} + i});
+    }
   }
   const auto hashes = front.index.by_chunk();
-  std::mutex mutex;
-  std::optional<Error> first_error;
-  in_parallel(own.size(), own.size() * kChunkSize, [&](std::size_t i) {
+  return in_parallel_checked(places.size(), [&](std::size_t i) -> Result<void> {
+    const auto [chunk, number, slot] = places[i];
+    const SlotFile& from = files[number];
     std::vector<std::byte> bytes(kChunkSize);
-    auto read = file.read_at(front.header.data_offset + std::uint64_t{own[i].slot} * kChunkSize, bytes);
-    const Hash* hash = hashes[own[i].chunk];
-    if (read && (hash == nullptr ? !is_zero(bytes) : *hash != hash_bytes(bytes))) {
-      read = fail(ErrorCode::corrupt,
-                  fmt::format("The snapshot file {} is damaged: chunk {} (bytes {} to {} of memory) has another hash.",
-                              file.path().string(), own[i].chunk, own[i].chunk * kChunkSize,
-                              (own[i].chunk + 1) * kChunkSize - 1));
-    }
-    if (read) return;
-    const std::lock_guard lock(mutex);
-    if (!first_error) first_error = std::move(read).error();
+    DW_TRY(from.file->read_at(from.data_offset + slot * kChunkSize, bytes));
+    const Hash* hash = hashes[chunk];
+    if (hash == nullptr ? is_zero(bytes) : *hash == hash_bytes(bytes)) return {};
+    return fail(ErrorCode::corrupt,
+                fmt::format("The snapshot file {} is damaged: chunk {} (bytes {} to {} of memory) has another hash.",
+                            from.file->path().string(), chunk, chunk * kChunkSize, (chunk + 1) * kChunkSize - 1));
   });
-  if (first_error) return std::unexpected(std::move(*first_error));
-  return {};
 }
 
 }  // namespace driftwood

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "core/error.hpp"
 #include "memory/image.hpp"
@@ -23,6 +24,14 @@ Result<Front> read_front(const File& file);
 Result<void> write_image(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
                          const Image& image);
 
+/// Fills kChunkSize bytes with a chunk of memory; called by several threads.
+using ReadChunk = std::function<Result<void>(std::uint32_t chunk, std::span<std::byte> out)>;
+
+/// The same from a source that is not to be trusted: reads every chunk that is not zero and compares its hash, also
+/// those that lie in other files already. corrupt: a chunk has another hash.
+Result<void> write_checked(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
+                           const ReadChunk& read);
+
 /// All slots of a mapped file, to be used by any number of Images. Null when it has none.
 Result<std::shared_ptr<const Layer>> open_slots(const File& file, const Header& header);
 
@@ -34,7 +43,14 @@ using FindSlots = std::function<Result<std::shared_ptr<const Layer>>(const FileR
 Result<std::shared_ptr<const Image>> compose_image(const Front& front, std::shared_ptr<const Layer> own,
                                                    const FindSlots& find_slots);
 
-/// Reads every own chunk of a mapped file and compares its hash. corrupt: a chunk is damaged; the message names it.
-Result<void> check_own_chunks(const File& file, const Front& front);
+/// Where slots can be read without mapping them.
+struct SlotFile {
+  const File* file;
+  std::uint64_t data_offset;
+};
+
+/// Reads every chunk of a mapped snapshot and compares its hash. `files` are its own and then those that its layout
+/// refers to. corrupt: a chunk is damaged; the message names it and its file.
+Result<void> check_chunks(const Front& front, std::span<const SlotFile> files);
 
 }  // namespace driftwood

@@ -1,0 +1,53 @@
+// A table of what the files of a store say of themselves, so that listing them opens none.
+//
+// It is only a copy: before it is believed it is compared with the folder, and what it lacks is read from the files. A
+// damaged or lost index is made anew. So nothing waits for it to reach the disk, and no crash can make it wrong.
+// Any thread; any number of processes, each with an object of its own. Internal to src/snapshot.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "core/error.hpp"
+#include "snapshot/database.hpp"
+#include "snapshot/front.hpp"
+#include "snapshot/snapshot_info.hpp"
+#include "snapshot/store_folder.hpp"
+
+namespace driftwood {
+
+class StoreIndex {
+ public:
+  explicit StoreIndex(const StoreFolder& folder) : folder_(folder), path_(folder.path() / "index.db") {}
+
+  /// Adds a snapshot that was just listed. What fails here is found by the next reconciliation.
+  void add(const File& file, const Front& front);
+  /// Each of these compares the index with the folder first.
+  /// All listed snapshots, the newest first, without their labels.
+  Result<std::vector<SnapshotInfo>> all();
+  /// not_found: it is not listed.
+  Result<SnapshotInfo> find(const SnapshotId& id);
+  /// Which of these files (by their header's hash) a listed snapshot has chunks in.
+  Result<std::vector<Hash>> referenced(const std::vector<Hash>& headers);
+  /// Bytes on the disk of all listed snapshots.
+  Result<std::uint64_t> total_bytes();
+
+ private:
+  /// Runs `work` over a database that is as the folder is; makes the index anew when it is damaged.
+  template <typename Work>
+  auto with_current(Work work) -> decltype(work(std::declval<Database&>()));
+  Result<Database*> open();
+  Result<void> reconcile(Database& database);
+  Result<void> insert(Database& database, const StoreFolder::Listed& listed);
+  void discard();
+
+  const StoreFolder& folder_;
+  const std::filesystem::path path_;
+  std::mutex mutex_;
+  std::optional<Database> database_;
+};
+
+}  // namespace driftwood
