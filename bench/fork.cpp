@@ -10,7 +10,9 @@
 #include "benchmark.hpp"
 #include "core/clock.hpp"
 #include "input.hpp"
+#include "scratch_folder.hpp"
 #include "session.hpp"
+#include "snapshot/store.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -71,6 +73,38 @@ Result<FirstToken> first_token(Session& child, std::uint32_t n_vocab, Token expe
   return FirstToken{static_cast<double>(all - of_logits) / 1024, static_cast<double>(kv) / 1024};
 }
 
+/// Listing of a store with `count` frozen children of one actor.
+Result<void> measure_listing(Session& parent, int count, Report& report) {
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  DW_TRY_ASSIGN(const auto store, Store::open({.folder = folder->path() / "store"}));
+  DW_TRY_ASSIGN(Snapshot snapshot, parent.actor().freeze());
+  DW_TRY_ASSIGN(const SnapshotId root, store->save(snapshot));
+  snapshot.manifest.parent = root;
+  const Stopwatch saves;
+  for (int i = 1; i < count; ++i) {
+    snapshot.manifest.fork_index = static_cast<std::uint32_t>(i);
+    DW_TRY(store->save(snapshot));
+  }
+  report.add_fact("save_each_us", saves.elapsed_us() / count);
+  std::vector<double> ms;
+  for (int i = 0; i < 11; ++i) {
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(const auto listed, store->list());
+    ms.push_back(watch.elapsed_us() / 1e3);
+    if (listed.size() != static_cast<std::size_t>(count)) {
+      return fail(ErrorCode::internal, fmt::format("The store lists {} snapshots of {}.", listed.size(), count));
+    }
+  }
+  DW_TRY_ASSIGN(const std::uint64_t bytes, store->total_bytes());
+  report.add_fact("store_bytes", bytes);
+  report.add({.name = fmt::format("list_{}_ms", count),
+              .unit = "ms",
+              .counts = fmt::format("a list of {} frozen actors in the store, forks of one", count),
+              .summary = summarize(std::move(ms)),
+              .goal = Goal{Goal::Side::at_most, 50}});
+  return {};
+}
+
 }  // namespace
 
 Result<Report> run_fork(const Options& options) {
@@ -123,6 +157,8 @@ Result<Report> run_fork(const Options& options) {
               .counts = "those of the Context among them",
               .summary = summarize(std::move(kv_kb)),
               .goal = Goal{Goal::Side::at_most, 64}});
+  say("fork: frozen in the store");
+  DW_TRY(measure_listing(*parent, options.short_run ? 200 : 10000, report));
   return report;
 }
 

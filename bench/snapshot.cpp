@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "benchmark.hpp"
@@ -11,11 +13,13 @@
 #include "peer_llama.hpp"
 #include "scratch_folder.hpp"
 #include "session.hpp"
+#include "snapshot/store.hpp"
 
 namespace driftwood::bench {
 namespace {
 
 constexpr std::uint32_t kFewTokens = 24;
+constexpr std::uint32_t kManyTokens = 4096;
 constexpr std::uint32_t kTurnTokens = 100;
 
 struct Sizes {
@@ -28,7 +32,7 @@ struct Sizes {
 
 Sizes sizes(bool short_run) {
   if (short_run) return {512, 1, 4, 30, 3};
-  return {4096, 3, 12, 201, 15};
+  return {kManyTokens, 3, 12, 201, 15};
 }
 
 /// Everything that the measurements share.
@@ -44,6 +48,10 @@ struct Bench {
     return std::span(tokens).subspan(first, count);
   }
   std::string at(std::string_view name) const { return fmt::format("{}_{}", name, sizes.tokens); }
+  /// Goals are for the long context.
+  std::optional<Goal> goal(Goal::Side side, double value) const {
+    return sizes.tokens == kManyTokens ? std::optional(Goal{side, value}) : std::nullopt;
+  }
 };
 
 /// An actor that has seen the first `n` tokens.
@@ -56,6 +64,7 @@ Result<std::unique_ptr<Session>> session_of(Bench& bench, std::uint32_t n) {
 struct PeerTimes {
   double get_us = 0;
   double save_us = 0;
+  double save_bytes = 0;
 };
 
 /// libllama's state, as bytes and as a file.
@@ -72,11 +81,12 @@ Result<PeerTimes> time_peer(Bench& bench) {
     DW_TRY(bench.peer->save_state(folder->path() / "state"));
     if (i >= 0) save_us.push_back(save.elapsed_us());
   }
-  return PeerTimes{summarize(std::move(get_us)).median, summarize(std::move(save_us)).median};
+  return PeerTimes{summarize(std::move(get_us)).median, summarize(std::move(save_us)).median,
+                   static_cast<double>(std::filesystem::file_size(folder->path() / "state"))};
 }
 
 /// What it costs to freeze actors: the first time, and after each turn more. Leaves a snapshot at `sizes.tokens`.
-Result<Snapshot> measure_freezes(Bench& bench, double& prefill_us) {
+Result<Snapshot> measure_freezes(Bench& bench, const PeerTimes& peer, double& prefill_us) {
   std::vector<double> first_us;
   std::vector<double> prefills_us;
   Snapshot snapshot;
@@ -98,7 +108,6 @@ Result<Snapshot> measure_freezes(Bench& bench, double& prefill_us) {
     DW_TRY(session->actor().freeze());
     turn_us.push_back(watch.elapsed_us());
   }
-  DW_TRY_ASSIGN(const PeerTimes peer, time_peer(bench));
   prefill_us = summarize(std::move(prefills_us)).median;
   bench.report.add(
       {.name = bench.at("freeze_us"),
@@ -107,18 +116,18 @@ Result<Snapshot> measure_freezes(Bench& bench, double& prefill_us) {
                              "last freeze, {} to {} tokens in all",
                              kTurnTokens, bench.sizes.tokens + kTurnTokens, n),
        .summary = summarize(std::move(turn_us)),
-       .goal = Goal{Goal::Side::at_most, 300}});
+       .goal = bench.goal(Goal::Side::at_most, 300)});
   bench.report.add({.name = bench.at("first_freeze_us"),
                     .unit = "us",
                     .counts = fmt::format("the first freeze of an actor with {} tokens, all new", bench.sizes.tokens),
                     .summary = summarize(first_us),
-                    .goal = Goal{Goal::Side::at_most, 6000}});
+                    .goal = bench.goal(Goal::Side::at_most, 6000)});
   const double first = summarize(first_us).median;
   bench.report.add({.name = bench.at("first_freeze_vs_state_save"),
                     .unit = "ratio",
                     .counts = "the same against libllama's llama_state_save_file into the page cache",
                     .summary = summarize({first / peer.save_us}),
-                    .goal = Goal{Goal::Side::at_most, 0.1}});
+                    .goal = bench.goal(Goal::Side::at_most, 0.1)});
   bench.report.add({.name = bench.at("first_freeze_vs_state_get"),
                     .unit = "ratio",
                     .counts = "the same against libllama's llama_state_get_data into memory that is there",
@@ -156,18 +165,18 @@ Result<void> measure_thaws(Bench& bench, const Snapshot& snapshot) {
                     .unit = "us",
                     .counts = fmt::format(fmt::runtime(counts), kFewTokens),
                     .summary = summarize(std::move(few_us)),
-                    .goal = Goal{Goal::Side::at_most, 100}});
+                    .goal = bench.goal(Goal::Side::at_most, 100)});
   bench.report.add({.name = bench.at("thaw_us"),
                     .unit = "us",
                     .counts = fmt::format(fmt::runtime(counts), bench.sizes.tokens),
                     .summary = summarize(std::move(all_us)),
-                    .goal = Goal{Goal::Side::at_most, 100}});
+                    .goal = bench.goal(Goal::Side::at_most, 100)});
   bench.report.add(
       {.name = bench.at("thaw_ratio"),
        .unit = "ratio",
        .counts = fmt::format("the second against the first: {} tokens against {}", bench.sizes.tokens, kFewTokens),
        .summary = summarize({ratio}),
-       .goal = Goal{Goal::Side::at_most, 1.5}});
+       .goal = bench.goal(Goal::Side::at_most, 1.5)});
   return {};
 }
 
@@ -200,7 +209,7 @@ Result<void> measure_first_tokens(Bench& bench, const Snapshot& snapshot, double
                     .unit = "ratio",
                     .counts = "libllama's llama_state_set_data and one token / thaw and one token, chosen by the guest",
                     .summary = summarize(pair_ratios(theirs_us, ours_us)),
-                    .goal = Goal{Goal::Side::at_least, 1.3}});
+                    .goal = bench.goal(Goal::Side::at_least, 1.3)});
   bench.report.add({.name = bench.at("thaw_token_us"),
                     .unit = "us",
                     .counts = "thaw and one token",
@@ -210,6 +219,72 @@ Result<void> measure_first_tokens(Bench& bench, const Snapshot& snapshot, double
                     .unit = "ratio",
                     .counts = "Driftwood's own prefill / thaw and one token",
                     .summary = summarize(std::move(against_prefill)),
+                    .goal = {}});
+  return {};
+}
+
+/// Saves of one turn more, each on the one before.
+Result<void> measure_saves(Bench& bench, const Snapshot& snapshot, const PeerTimes& peer) {
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  DW_TRY_ASSIGN(const auto store, Store::open({.folder = folder->path() / "store"}));
+  const Stopwatch first;
+  DW_TRY_ASSIGN(SnapshotId saved, store->save(snapshot));
+  bench.report.add_fact("first_save_us", first.elapsed_us());
+  DW_TRY(store->sync());
+  DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
+  session->actor().set_saved(saved);
+
+  std::vector<double> time_ratios;
+  std::vector<double> bytes_ratios;
+  std::vector<double> us;
+  std::vector<double> load_us;
+  std::uint32_t n = bench.sizes.tokens;
+  for (int i = 0; i < bench.sizes.turns; ++i, n += kTurnTokens) {
+    DW_TRY(session->append(bench.text(n, kTurnTokens)));
+    DW_TRY_ASSIGN(const Snapshot turn, session->actor().freeze());
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(saved, store->save(turn));
+    us.push_back(watch.elapsed_us());
+    time_ratios.push_back(us.back() / peer.save_us);
+    session->actor().set_saved(saved);
+    DW_TRY_ASSIGN(const SnapshotInfo info, store->info(saved));
+    bytes_ratios.push_back(static_cast<double>(info.own_bytes) / peer.save_bytes);
+  }
+  DW_TRY_ASSIGN(const Token next, session->ping());
+  for (int i = 0; i < 11; ++i) {
+    DW_TRY_ASSIGN(const auto reader, Store::open({.folder = folder->path() / "store"}));
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(const Snapshot loaded, reader->load(saved));
+    DW_TRY_ASSIGN(const auto thawed, Session::thaw(*bench.host, loaded));
+    DW_TRY_ASSIGN(const Token answer, thawed->ping());
+    load_us.push_back(watch.elapsed_us());
+    if (answer != next) return fail(ErrorCode::internal, "A saved actor's state is not what was frozen.");
+  }
+  bench.report.add(
+      {.name = "save_bytes_ratio",
+       .unit = "ratio",
+       .counts = fmt::format("bytes on disk of a turn of {} tokens on a saved parent of {} tokens or more / "
+                             "bytes of libllama's llama_state_save_file of {} tokens",
+                             kTurnTokens, bench.sizes.tokens, bench.sizes.tokens),
+       .summary = summarize(std::move(bytes_ratios)),
+       .goal = bench.goal(Goal::Side::at_most, 0.05)});
+  bench.report.add(
+      {.name = "save_time_ratio",
+       .unit = "ratio",
+       .counts = "time of the same; both end when the file is whole for every process, before the disk has it",
+       .summary = summarize(std::move(time_ratios)),
+       .goal = bench.goal(Goal::Side::at_most, 0.1)});
+  bench.report.add({.name = "save_us",
+                    .unit = "us",
+                    .counts = "the save of such a turn",
+                    .summary = summarize(std::move(us)),
+                    .goal = {}});
+  bench.report.add({.name = bench.at("load_thaw_us"),
+                    .unit = "us",
+                    .counts =
+                        "load from a store that was just opened, thaw, and the first message answered; files in the "
+                        "page cache",
+                    .summary = summarize(std::move(load_us)),
                     .goal = {}});
   return {};
 }
@@ -229,7 +304,7 @@ Result<void> add_thaw_against_prefill(Bench& bench, const Snapshot& snapshot, do
                              "answered, from which on the actor is where the prefill would have brought it",
                              bench.sizes.tokens),
        .summary = summarize(std::move(ratios)),
-       .goal = Goal{Goal::Side::at_least, 500}});
+       .goal = bench.goal(Goal::Side::at_least, 500)});
   return {};
 }
 
@@ -253,11 +328,14 @@ Result<Report> run_snapshot(const Options& options) {
   bench.peer->pause();
   say("snapshot: prefill and freeze");
   double prefill_us = 0;
-  DW_TRY_ASSIGN(const Snapshot snapshot, measure_freezes(bench, prefill_us));
+  DW_TRY_ASSIGN(const PeerTimes peer, time_peer(bench));
+  DW_TRY_ASSIGN(const Snapshot snapshot, measure_freezes(bench, peer, prefill_us));
   bench.report.add_fact("prefill_us", prefill_us);
   say("snapshot: thaw");
   DW_TRY(measure_thaws(bench, snapshot));
   DW_TRY(add_thaw_against_prefill(bench, snapshot, prefill_us));
+  say("snapshot: save");
+  DW_TRY(measure_saves(bench, snapshot, peer));
   say("snapshot: first tokens");
   DW_TRY(measure_first_tokens(bench, snapshot, prefill_us));
   return std::move(bench.report);
