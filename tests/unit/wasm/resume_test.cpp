@@ -71,6 +71,15 @@ TEST_F(Resume, RunsNeitherStartNorInitialize) {
   EXPECT_EQ(call(*resumed, "next"), 103 + 'b');
 }
 
+TEST_F(Resume, DoesNotApplyTheDataAgain) {
+  const auto program = compile(kCounter);
+  auto instance = Instance::create(program, {}).value();
+  call(*instance, "poke", {0});
+  EXPECT_EQ(call(*instance, "next"), 102 + 1);
+  auto resumed = Instance::resume(program, frozen(*instance), {}).value();
+  EXPECT_EQ(call(*resumed, "next"), 103 + 1);
+}
+
 TEST_F(Resume, LeavesTheOneThatItCameFromAlone) {
   const auto program = compile(kCounter);
   auto parent = Instance::create(program, {}).value();

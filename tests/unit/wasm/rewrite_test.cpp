@@ -176,6 +176,20 @@ TEST_F(Rewrite, SegmentsThatLieApartLeaveZerosBetween) {
   EXPECT_EQ(first_memory(kModule, 0, 600), expected);
 }
 
+TEST_F(Rewrite, SegmentsThatLieInAnotherLeaveTheRestOfItAlone) {
+  constexpr std::string_view kModule = R"((module (memory 1)
+    (data (i32.const 100) "aaaaaaaaaa") (data (i32.const 102) "b") (data (i32.const 105) "c")))";
+  EXPECT_EQ(first_memory(kModule, 99, 12), std::string("\0aabaacaaaa\0", 12));
+}
+
+TEST_F(Rewrite, ASegmentMayNameItsMemory) {
+  const unsigned char bytes[] = {0, 'a', 's', 'm', 1, 0, 0, 0, 5, 3, 1, 0, 1, 11, 8, 1, 2, 0, 0x41, 3, 0x0b, 1, 'x'};
+  const auto module = std::as_bytes(std::span(bytes));
+  rewritten(module);
+  const auto program = Program::compile(*engine_, module).value();
+  EXPECT_EQ(Instance::create(program, {}).value()->memory().data()[3], std::byte{'x'});
+}
+
 TEST_F(Rewrite, OffsetsMayBeComputed) {
   EXPECT_EQ(first_memory(R"((module (memory 1)
     (data (i32.add (i32.mul (i32.const 5) (i32.const 7)) (i32.sub (i32.const 10) (i32.const 3))) "here")))",
@@ -232,7 +246,8 @@ TEST_F(Rewrite, TablesThatDoNotChangeAreThereForIndirectCalls) {
 }
 
 TEST_F(Rewrite, KnowsTheLengthOfEveryInstruction) {
-  // Each body ends with table.set, which is found only when everything before it was read at its right length.
+  // Each body ends with table.set, which is found only when everything before it was read at its right length. An
+  // immediate of 6 is no instruction, should it be taken for one.
   for (
       const char* before : {
           "(block (loop (br 1)) (br_if 0 (i32.const 0)))",
@@ -254,6 +269,9 @@ TEST_F(Rewrite, KnowsTheLengthOfEveryInstruction) {
           "(v128.store32_lane offset=200 2 (i32.const 0) (v128.load16_lane 1 (i32.const 0) (i32x4.splat (i32.const 1))))",
           "(drop (i32x4.relaxed_trunc_f32x4_s (f32x4.relaxed_madd (v128.load (i32.const 0)) (v128.load (i32.const 0)) (v128.load (i32.const 0)))))",
           "(drop (f64x2.promote_low_f32x4 (f64x2.replace_lane 1 (v128.load (i32.const 0)) (f64.const 1))))",
+          "(v128.store8_lane offset=6 7 (i32.const 0) (v128.load32_lane offset=6 align=1 1 (i32.const 0) (v128.load64_zero offset=6 align=1 (i32.const 0))))",
+          "(drop (v128.load8x8_u offset=6 align=1 (v128.const i8x16 6 6 6 6 6 6 6 6 6 6 6 6 6 6 6 6) (drop) (i32.load offset=6 align=1 (i32.const 6))))",
+          "(drop (i8x16.extract_lane_u 6 (i32x4.splat (i32.const 6)))) (drop (f32.const 1e-44)) (drop (i64.const 6))",
           "(drop (ref.is_null (ref.null func)))",
           "(drop (ref.is_null (ref.func $f)))",
           "(drop (table.get 0 (i32.const 0)))",
