@@ -178,6 +178,47 @@ TEST_F(FreezeTest, ThawGoesOnAfterTheHostsCachesWereLost) {
   EXPECT_THAT(say(*thawed.actor, 1), HasSubstr("answer"));
 }
 
+TEST_F(FreezeTest, ModelsTakeTurnsInTheBudgetAndAnActorComesBackWithoutAPrefill) {
+  const auto plain = talker(8);
+  const std::vector<std::string> expected = {say(*plain, 0), say(*plain, 1)};
+  const std::uint64_t one = value_of(models_->open("oak"))->weight_bytes();
+
+  ModelPool small(*device_, {.weights_budget = one + one / 2});
+  ASSERT_TRUE(small.add("oak", folder_.path() / "oak.gguf") && small.add("elm", folder_.path() / "other.gguf"));
+  const auto loaded = [&] {
+    std::string names;
+    for (const PooledModel& model : small.list()) names += model.loaded ? model.name : "";
+    return names;
+  };
+  ActorOptions with_both = options();
+  with_both.host.models = &small;
+  with_both.host.grants.models = {"oak", "elm"};
+  auto first = value_of(Actor::spawn(program_, with_both));
+  ASSERT_TRUE(first->send(chat::encode(chat::kConfigure, settings(8))));
+  EXPECT_EQ(say(*first, 0), expected[0]);
+  const Snapshot asleep = value_of(first->freeze());
+  first.reset();
+
+  chat::Settings of_elm = settings(8);
+  of_elm.model = "elm";
+  const auto second = value_of(Actor::spawn(program_, with_both));
+  ASSERT_TRUE(second->send(chat::encode(chat::kConfigure, of_elm)));
+  EXPECT_NE(say(*second, 0), expected[0]);
+  EXPECT_EQ(loaded(), "elm");
+
+  std::vector<std::uint32_t> passes;
+  with_both.host.progress = [&](std::uint32_t, std::uint32_t all) { passes.push_back(all); };
+  const auto back = value_of(Actor::thaw(program_, asleep, with_both)).actor;
+  EXPECT_EQ(say(*back, 1), expected[1]);
+  EXPECT_EQ(loaded(), "oak");
+  // The first pass is the new turn's alone, not the conversation's.
+  ASSERT_FALSE(passes.empty());
+  EXPECT_LT(passes.front(), 64u);
+  // And the one that lost its weights meanwhile goes on, too.
+  EXPECT_THAT(say(*second, 1), HasSubstr("answer"));
+  EXPECT_EQ(loaded(), "elm");
+}
+
 TEST_F(FreezeTest, ManifestNamesWhatTheActorNeeds) {
   const auto actor = talker(6);
   const Snapshot snapshot = value_of(actor->freeze("before lunch"));
