@@ -10,7 +10,7 @@ namespace driftwood {
 
 /// Pages this near to each other are kept in one extent: each extent is a mapping, and a
 /// mapping costs more than a few pages that would not have had to be in it.
-inline constexpr std::size_t kKeepTogether = 16 * kKiB;
+inline constexpr std::size_t kKeepTogether = 64 * kKiB;
 
 /// The pages that `range` touches.
 ByteRange whole_pages(ByteRange range) noexcept;
