@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <string_view>
 #include <system_error>
 
 #include "actor/actor.hpp"
@@ -90,7 +91,8 @@ Result<void> measure_starts(bool short_run, Report& report) {
 
 Result<void> check_answers(Actor& actor) {
   DW_TRY_ASSIGN(const std::string answer, actor.send("ping"));
-  if (answer == "pong") return {};
+  constexpr std::string_view kExpected = "pong";
+  if (answer == kExpected) return {};
   return fail(ErrorCode::internal, "A spawned actor answered \"" + answer + "\" instead of \"pong\".");
 }
 
