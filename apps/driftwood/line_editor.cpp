@@ -41,6 +41,8 @@ struct LineEditor::State {
   /// One line as typed; nothing at its end, with `interrupted` set when that was Ctrl-C.
   std::optional<std::string> read_line() {
     interrupted = false;
+    // Before the prompt is seen: the library itself does it after, and a Ctrl-C in between would be a signal.
+    el_set(editor.get(), EL_PREP_TERM, 1);
     int size = 0;
     const char* text = el_gets(editor.get(), &size);
     if (text == nullptr || size <= 0) return std::nullopt;
