@@ -16,6 +16,8 @@ namespace driftwood {
 
 class Thread {
  public:
+  /// None.
+  Thread() = default;
   /// Runs `body`, which must not throw, on a stack of `stack_bytes` (a multiple of the page size).
   /// unavailable: the system gives no thread.
   static Result<Thread> start(std::size_t stack_bytes, std::function<void()> body);

@@ -1,12 +1,9 @@
 #include "model/text_guard.hpp"
 
-#include <fmt/format.h>
-#include <pthread.h>
-
 #include <algorithm>
-#include <cstring>
 
 #include "core/bytes.hpp"
+#include "core/thread.hpp"
 
 namespace driftwood {
 namespace {
@@ -35,11 +32,6 @@ std::size_t character_size(std::string_view text) noexcept {
   // Beyond U+10FFFF, where libllama throws.
   if (lead == 0xF4 && static_cast<unsigned char>(text[1]) >= 0x90) return 0;
   return size;
-}
-
-void* call_on_thread(void* call) {
-  (*static_cast<const std::function<void()>*>(call))();
-  return nullptr;
 }
 
 }  // namespace
@@ -72,17 +64,8 @@ std::optional<std::string> replace_invalid_utf8(std::string_view text) {
 }
 
 Result<void> with_deep_stack(const std::function<void()>& call) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kDeepStack);
-  pthread_t thread{};
-  const int error = ::pthread_create(&thread, &attributes, call_on_thread, const_cast<std::function<void()>*>(&call));
-  pthread_attr_destroy(&attributes);
-  if (error != 0) {
-    return fail(ErrorCode::unavailable, fmt::format("No thread with a stack of {} bytes could be started: {}.",
-                                                    kDeepStack, std::strerror(error)));
-  }
-  ::pthread_join(thread, nullptr);
+  DW_TRY_ASSIGN(Thread thread, Thread::start(kDeepStack, call));
+  thread.join();
   return {};
 }
 
