@@ -113,6 +113,21 @@ Result<void> File::make_read_only() {
   return LastError().because(fmt::format("The file {} cannot be made read-only", path_.string()));
 }
 
+Result<bool> File::sync_file_system() const {
+#ifdef __linux__
+  if (::syncfs(fd_) == 0) return true;
+  return LastError().because(fmt::format("The file system of {} cannot be brought to the disk", path_.string()));
+#else
+  return false;
+#endif
+}
+
+void File::begin_sync() const noexcept {
+#ifdef __linux__
+  (void)::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+#endif
+}
+
 Result<void> File::sync() const {
   if (sync_bytes(fd_) == 0) return {};
   return LastError().because(fmt::format("The file {} cannot be brought to the disk", path_.string()));

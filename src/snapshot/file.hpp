@@ -47,6 +47,10 @@ class File {
   Result<void> resize(std::uint64_t size);
   /// From here on nobody writes it.
   Result<void> make_read_only();
+  /// Returns when all files of its file system are on the disk; false where the system cannot do that.
+  Result<bool> sync_file_system() const;
+  /// Has the system begin to write the bytes to the disk, where it can be told to.
+  void begin_sync() const noexcept;
   /// Returns when the bytes are on the disk.
   Result<void> sync() const;
 

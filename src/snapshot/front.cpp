@@ -235,7 +235,6 @@ EncodedFront encode_front(const FrontParts& parts, const Hash& root) {
   append_bytes(bytes, std::as_bytes(std::span(parts.manifest)));
   append_bytes(bytes, parts.index);
   append_bytes(bytes, layout);
-  bytes.resize(header.data_offset);
   return {header, std::move(bytes)};
 }
 

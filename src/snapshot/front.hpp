@@ -81,7 +81,7 @@ struct FrontParts {
 
 struct EncodedFront {
   Header header;
-  std::vector<std::byte> bytes;  ///< data_offset of them
+  std::vector<std::byte> bytes;  ///< up to the zeros before data_offset
 };
 
 EncodedFront encode_front(const FrontParts& parts, const Hash& root);

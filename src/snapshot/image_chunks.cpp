@@ -12,7 +12,7 @@ namespace driftwood {
 namespace {
 
 /// Below this, starting a thread costs more than it saves.
-constexpr std::uint64_t kBytesPerThread = 2 * kMiB;
+constexpr std::uint64_t kBytesPerThread = kMiB;
 constexpr std::uint64_t kMostThreads = 4;
 
 alignas(64) constexpr std::array<std::byte, kChunkSize> kZeros{};

@@ -19,8 +19,8 @@ namespace driftwood {
 Result<Header> read_header(const File& file);
 Result<Front> read_front(const File& file);
 
-/// Writes a mapped file: the front, and the own chunks of `layout` from where they lie in `image`. Chunks that `index`
-/// has as zero are left out as holes.
+/// Writes a mapped file: the front, and the own chunks of `layout` from where they lie in `image`. Zeros (before the
+/// first slot, and chunks that `index` does not have) are left out as holes, which take no room.
 Result<void> write_image(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
                          const Image& image);
 

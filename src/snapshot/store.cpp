@@ -144,7 +144,7 @@ Result<Store::Collected> Store::collect() {
 
 Result<std::uint64_t> Store::total_bytes() { return state_->total_bytes(); }
 
-Result<void> Store::sync() { return state_->durability.wait(); }
+Result<void> Store::sync() { return state_->settler.wait(); }
 
 Result<std::pair<std::shared_ptr<const Front>, std::shared_ptr<const Image>>> Store::load_front(const SnapshotId& id) {
   DW_TRY_ASSIGN(const FolderLock lock, state_->folder.lock_shared());

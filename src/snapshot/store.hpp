@@ -97,7 +97,8 @@ class Store {
   /// Fills 64 KiB with the chunk of memory asked for, from where it is not to be trusted.
   using ReadChunk = std::function<Result<void>(std::uint32_t chunk, std::span<std::byte> out)>;
   /// Saves a snapshot whose front was read elsewhere, if each chunk that `read` gives has the hash that the front says;
-  /// `read` is called by several threads. corrupt: one has not, and nothing is saved. Internal to src/snapshot.
+  /// `read` is called by several threads. The manifest's label is not given. corrupt: a chunk has another hash, and
+  /// nothing is saved. Internal to src/snapshot.
   Result<SnapshotId> save_checked(const Front& front, const ReadChunk& read, std::string_view label);
   /// A snapshot's front and memory. Internal to src/snapshot.
   Result<std::pair<std::shared_ptr<const Front>, std::shared_ptr<const Image>>> load_front(const SnapshotId& id);

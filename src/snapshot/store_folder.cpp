@@ -21,6 +21,8 @@ namespace driftwood {
 namespace {
 
 constexpr std::size_t kHexSize = 64;
+/// From so many files on, waiting for all that the file system has to write is shorter than waiting for each.
+constexpr std::size_t kSyncAllFrom = 8;
 
 Result<void> make_folder(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
@@ -154,22 +156,42 @@ Result<void> StoreFolder::publish(const File& file, const Hash& root) const {
   return sync_folder(path_ / "snapshots");
 }
 
-Result<void> StoreFolder::make_durable(const Hash& root) const {
-  const auto file = File::open(fresh_path(root));
+Result<void> StoreFolder::collect_fresh(const Hash& root, std::vector<std::pair<Hash, File>>& files) const {
+  if (std::ranges::find(files, root, [](const auto& one) { return one.first; }) != files.end()) return {};
+  auto file = File::open(fresh_path(root));
   if (!file) return {};  // it is durable already, or gone
   DW_TRY_ASSIGN(const Front front, read_front(*file));
-  for (const FileReference& reference : front.layout.files) DW_TRY(make_durable(reference.root));
-  DW_TRY(step("sync"));
-  DW_TRY(file->sync());
-  DW_TRY(step("settle"));
-  auto renamed = rename_file(file->path(), listed_path(root));
-  if (!renamed && renamed.error().code != ErrorCode::not_found) return renamed;
+  for (const FileReference& reference : front.layout.files) DW_TRY(collect_fresh(reference.root, files));
+  file->begin_sync();
+  files.emplace_back(root, std::move(*file));
+  return {};
+}
+
+Result<void> StoreFolder::make_durable(std::span<const Hash> roots) const {
+  // A file is moved to where all believe it only after those that it refers to.
+  std::vector<std::pair<Hash, File>> files;
+  for (const Hash& root : roots) DW_TRY(collect_fresh(root, files));
+  if (files.empty()) return {};
+  bool synced = false;
+  if (files.size() >= kSyncAllFrom) {
+    DW_TRY(step("sync"));
+    DW_TRY_ASSIGN(synced, files.front().second.sync_file_system());
+  }
+  for (const auto& [root, file] : files) {
+    if (!synced) {
+      DW_TRY(step("sync"));
+      DW_TRY(file.sync());
+    }
+    DW_TRY(step("settle"));
+    auto renamed = rename_file(file.path(), listed_path(root));
+    if (!renamed && renamed.error().code != ErrorCode::not_found) return renamed;
+  }
   return sync_folder(path_ / "snapshots");
 }
 
 Result<void> StoreFolder::unlist(const Hash& root, const Hash* kept_as) const {
   // Something is going to rely on a kept file, so it must not be lost.
-  if (kept_as != nullptr) DW_TRY(make_durable(root));
+  if (kept_as != nullptr) DW_TRY(make_durable({&root, 1}));
   DW_TRY(step("unlist"));
   if (kept_as != nullptr) return rename_file(listed_path(root), kept_path(*kept_as));
   for (const auto& path : {listed_path(root), fresh_path(root)}) {

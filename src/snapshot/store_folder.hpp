@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,8 +72,9 @@ class StoreFolder {
   Result<File> create_unfinished() const;
   /// Lists a whole file from writing/.
   Result<void> publish(const File& file, const Hash& root) const;
-  /// Returns when a listed snapshot, and every file that it refers to, is on the disk.
-  Result<void> make_durable(const Hash& root) const;
+  /// Returns when listed snapshots, and every file that they refer to, are on the disk. Many at once cost little more
+  /// than one.
+  Result<void> make_durable(std::span<const Hash> roots) const;
   /// Takes a snapshot from the list: keeps its file as `kept_as` where that is given, else removes it.
   Result<void> unlist(const Hash& root, const Hash* kept_as) const;
   Result<void> remove_kept(const Hash& header) const;
@@ -92,6 +94,8 @@ class StoreFolder {
   std::filesystem::path listed_path(const Hash& root) const { return path_ / "snapshots" / root.to_hex(); }
   std::filesystem::path fresh_path(const Hash& root) const { return path_ / "fresh" / (boot_ + "-" + root.to_hex()); }
   Result<FolderLock> lock(int operation) const;
+  /// Appends a snapshot's file if it is fresh, after those that it refers to.
+  Result<void> collect_fresh(const Hash& root, std::vector<std::pair<Hash, File>>& files) const;
 
   std::filesystem::path path_;
   StoreStep step_;

@@ -199,16 +199,28 @@ Result<void> StoreIndex::insert(Database& database, const StoreFolder::Listed& l
   return write_row(database, damaged, listed.inode, {});
 }
 
-void StoreIndex::add(const File& file, const Front& front) {
+void StoreIndex::add(std::span<const std::shared_ptr<const Front>> fronts) {
   const std::lock_guard lock(mutex_);
   const auto added = [&]() -> Result<void> {
     DW_TRY_ASSIGN(Database * database, open());
     DW_TRY_ASSIGN(Transaction transaction, Transaction::begin(*database));
-    const FileStatus status = status_of(file);
-    DW_TRY(write_row(*database, info_of(front, status.bytes), status.inode, front.layout.files));
+    for (const auto& front : fronts) {
+      const auto file = folder_.open_snapshot(front->header.root);
+      if (!file) continue;
+      const FileStatus status = status_of(*file);
+      DW_TRY(write_row(*database, info_of(*front, status.bytes), status.inode, front->layout.files));
+    }
     return transaction.commit();
   };
   if (const auto result = added(); !result) log(LogLevel::debug, result.error().to_string());
+}
+
+Result<void> StoreIndex::forget(const SnapshotId& id) {
+  return with_current([&](Database& database) -> Result<void> {
+    DW_TRY_ASSIGN(Transaction transaction, Transaction::begin(database));
+    DW_TRY(delete_row(database, id));
+    return transaction.commit();
+  });
 }
 
 Result<std::vector<SnapshotInfo>> StoreIndex::all() {

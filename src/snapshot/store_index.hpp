@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/error.hpp"
@@ -23,8 +24,10 @@ class StoreIndex {
  public:
   explicit StoreIndex(const StoreFolder& folder) : folder_(folder), path_(folder.path() / "index.db") {}
 
-  /// Adds a snapshot that was just listed. What fails here is found by the next reconciliation.
-  void add(const File& file, const Front& front);
+  /// Adds snapshots that were just listed. What fails here is found by the next comparison.
+  void add(std::span<const std::shared_ptr<const Front>> fronts);
+  /// Forgets a snapshot that is about to be removed: its inode may soon be that of another file of the same root.
+  Result<void> forget(const SnapshotId& id);
   /// Each of these compares the index with the folder first.
   /// All listed snapshots, the newest first, without their labels.
   Result<std::vector<SnapshotInfo>> all();

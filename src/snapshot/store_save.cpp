@@ -65,7 +65,7 @@ std::shared_ptr<const Front> front_from(const Manifest& manifest, ChunkIndex ind
 class Store::Save {
  public:
   Save(State& state, const Manifest& manifest, std::string_view label)
-      : state_(state), manifest_(manifest), label_(label.empty() ? std::string_view(manifest.label) : label) {}
+      : state_(state), manifest_(manifest), label_(label) {}
 
   Result<void> begin(std::uint64_t memory_size) {
     if (!label_.empty()) DW_TRY(check_label(label_));
@@ -146,8 +146,6 @@ class Store::Save {
     DW_TRY(write(unfinished.file(), encoded, parts_.layout, index_));
     DW_TRY(unfinished.publish(state_.folder, root_));
     front_ = front_from(manifest_, std::move(index_), std::move(parts_), encoded.header);
-    DW_TRY(state_.folder.step("index"));
-    state_.index.add(unfinished.file(), *front_);
     return {};
   }
 
@@ -161,8 +159,8 @@ class Store::Save {
       }
     }
     lock_.reset();
-    state_.durability.ask_for(root_);
-    if (state_.options.sync_each_save) DW_TRY(state_.durability.wait());
+    state_.settler.ask_for(front_);
+    if (state_.options.sync_each_save) DW_TRY(state_.settler.wait());
     return root_;
   }
 
@@ -191,7 +189,7 @@ class Store::Save {
 Result<SnapshotId> Store::save(const Snapshot& snapshot, std::string_view label) {
   const Image& memory = *snapshot.memory;
   DW_TRY(check_memory_size(memory));
-  Save save(*state_, snapshot.manifest, label);
+  Save save(*state_, snapshot.manifest, label.empty() ? snapshot.manifest.label : label);
   DW_TRY(save.begin(memory.size()));
   save.find_base(&memory);
   save.index(memory);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <memory>
+#include <utility>
 
 #include "core/log.hpp"
 #include "snapshot/snapshot_file.hpp"
@@ -64,6 +66,7 @@ Result<void> Store::State::unlist(const SnapshotId& id) {
     DW_TRY_ASSIGN(const auto referenced, index.referenced({header->header_hash}));
     needed = !referenced.empty();
   }
+  DW_TRY(index.forget(id));
   DW_TRY(folder.unlist(id, needed ? &header->header_hash : nullptr));
   known.forget(id);
   return {};
@@ -106,10 +109,12 @@ Result<void> Store::State::check_room(std::uint64_t more) {
 
 Result<void> Store::State::settle_fresh() {
   DW_TRY_ASSIGN(auto fresh, folder.list_fresh());
-  std::erase_if(fresh, [&](const StoreFolder::Unproven& one) {
-    if (one.this_boot) durability.ask_for(one.root);
-    return one.this_boot;
-  });
+  for (const StoreFolder::Unproven& one : fresh) {
+    if (!one.this_boot) continue;
+    // Left by a process that ended early, or on its way in another one.
+    if (auto front = front_of(one.root)) settler.ask_for(std::make_shared<const Front>(*std::move(front)));
+  }
+  std::erase_if(fresh, [](const StoreFolder::Unproven& one) { return one.this_boot; });
   if (fresh.empty()) return {};
 
   DW_TRY_ASSIGN(const FolderLock lock, folder.lock_exclusive());

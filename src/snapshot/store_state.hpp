@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "snapshot/durability.hpp"
 #include "snapshot/known_snapshots.hpp"
 #include "snapshot/labels.hpp"
+#include "snapshot/settler.hpp"
 #include "snapshot/store.hpp"
 #include "snapshot/store_folder.hpp"
 #include "snapshot/store_index.hpp"
@@ -22,7 +22,7 @@ struct Store::State {
         folder(std::move(opened)),
         labels(folder.path() / "labels", options.on_step),
         index(folder),
-        durability(folder) {}
+        settler(folder, index) {}
 
   const StoreOptions options;
   const StoreFolder folder;
@@ -49,7 +49,7 @@ struct Store::State {
   std::mutex layers_mutex;
   std::map<Hash, std::weak_ptr<const Layer>> layers;  ///< by header hash
 
-  Durability durability;  ///< the last one, so that it ends before what it works on
+  Settler settler;  ///< the last one, so that it ends before what it works on
 };
 
 }  // namespace driftwood

@@ -10,6 +10,7 @@
 #include "snapshot/chunk_plan.hpp"
 #include "snapshot/frames.hpp"
 #include "snapshot/image_chunks.hpp"
+#include "snapshot/labels.hpp"
 #include "snapshot/snapshot_file.hpp"
 
 namespace driftwood {
@@ -135,6 +136,15 @@ Result<void> check_holes(const File& file, const Front& front, const std::vector
   return {};
 }
 
+/// What comes from elsewhere takes no label away.
+std::string label_for(const Front& front, const Store& store, const ImportOptions& options) {
+  if (!options.label.empty()) return options.label;
+  const std::string& own = front.manifest.label;
+  const auto taken = store.resolve(own);
+  const bool is_free = !taken && taken.error().code == ErrorCode::not_found;
+  return is_free && check_label(own) ? own : std::string();
+}
+
 }  // namespace
 
 Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std::filesystem::path& path,
@@ -185,7 +195,7 @@ Result<ImportInfo> import_snapshot(const std::filesystem::path& path, Store& sto
     DW_TRY(file.read_at(place.offset, frame));
     return unpack_chunk(frame, out);
   };
-  auto saved = store.save_checked(front, read, options.label);
+  auto saved = store.save_checked(front, read, label_for(front, store, options));
   if (!saved) return std::unexpected(std::move(saved).error().with_context("while importing " + path.string()));
   return ImportInfo{*saved, front.signature ? std::optional(front.signature->key) : std::nullopt};
 }

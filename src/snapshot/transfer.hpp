@@ -35,7 +35,7 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
 
 struct ImportOptions {
   std::vector<PublicKey> trusted;  ///< unless empty, one of these must have signed
-  std::string label;               ///< to give it in the store; empty: its manifest's, if that is free to take
+  std::string label;               ///< to give it in the store; empty: its manifest's, unless another snapshot has it
 };
 
 struct ImportInfo {

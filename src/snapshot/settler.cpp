@@ -1,15 +1,24 @@
-#include "snapshot/durability.hpp"
+#include "snapshot/settler.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+#include <string>
 #include <system_error>
 #include <utility>
 
 #include "core/log.hpp"
 
 namespace driftwood {
+namespace {
 
-Durability::~Durability() {
+/// At once: enough that the disk is waited for once for all, few enough that a lock is not held for long.
+constexpr std::size_t kBatch = 256;
+
+}  // namespace
+
+Settler::~Settler() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
@@ -18,55 +27,60 @@ Durability::~Durability() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Durability::ask_for(const Hash& root) {
+void Settler::ask_for(std::shared_ptr<const Front> listed) {
   std::unique_lock lock(mutex_);
-  asked_.push_back(root);
   if (!thread_.joinable()) {
     try {
       thread_ = std::thread([this] { work(); });
     } catch (const std::system_error&) {
       // The system gives no thread: the caller does the work.
-      asked_.pop_back();
       lock.unlock();
-      settle(root);
+      settle({std::move(listed)});
       return;
     }
   }
+  asked_.push_back(std::move(listed));
   changed_.notify_all();
 }
 
-Result<void> Durability::wait() {
+Result<void> Settler::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return asked_.empty() && !busy_; });
   if (!error_) return {};
   return std::unexpected(*std::exchange(error_, std::nullopt));
 }
 
-void Durability::work() {
+void Settler::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return !asked_.empty() || ending_; });
     if (asked_.empty()) return;
-    const Hash root = asked_.front();
-    asked_.pop_front();
+    const auto end = asked_.begin() + static_cast<std::ptrdiff_t>(std::min(asked_.size(), kBatch));
+    const Fronts batch(std::move_iterator(asked_.begin()), std::move_iterator(end));
+    asked_.erase(asked_.begin(), end);
     busy_ = true;
     lock.unlock();
-    settle(root);
+    settle(batch);
     lock.lock();
     busy_ = false;
     changed_.notify_all();
   }
 }
 
-void Durability::settle(const Hash& root) {
+void Settler::settle(const Fronts& fronts) {
   const auto settled = [&]() -> Result<void> {
+    DW_TRY(folder_.step("index"));
+    index_.add(fronts);
+    std::vector<Hash> roots;
+    for (const auto& front : fronts) roots.push_back(front->header.root);
     DW_TRY_ASSIGN(const FolderLock lock, folder_.lock_shared());
-    return folder_.make_durable(root);
+    return folder_.make_durable(roots);
   };
   auto result = settled();
   if (result) return;
-  log(LogLevel::error, fmt::format("The snapshot {} is saved, but may be lost when the machine stops: {}",
-                                   root.to_hex(), result.error().to_string()));
+  const std::string others = fronts.size() == 1 ? "" : fmt::format(" and {} more", fronts.size() - 1);
+  log(LogLevel::error, fmt::format("The snapshot {}{} may be lost when the machine stops: {}",
+                                   fronts.front()->header.root.to_hex(), others, result.error().to_string()));
   const std::lock_guard lock(mutex_);
   if (!error_) error_ = std::move(result).error();
 }
