@@ -1,6 +1,9 @@
 #include "chat_options.hpp"
 
+#include <algorithm>
 #include <random>
+
+#include "command.hpp"
 
 namespace driftwood::cli {
 
@@ -13,7 +16,17 @@ void ChatOptions::add_to(CLI::App* command) {
   command->add_flag("--proof", proof,
                     "After each answer, show where guest, device and host see its memory, and what was copied");
   command->add_flag("--offline", offline, "Never fetch a model");
+  command
+      ->add_option("--resume", resume,
+                   "Go on with a saved conversation: a snapshot's id, the beginning of one, or a label. Its settings "
+                   "stay; options of an answer, if any is given, are set anew")
+      ->type_name("SNAPSHOT");
+  add_deterministic_option(command, determinism);
+  conversation.add_to(command);
+  runtime.add_to(command);
+}
 
+void ConversationOptions::add_to(CLI::App* command) {
   const std::string conversation = "Conversation";
   command->add_option("--system", settings.system, "System prompt")->group(conversation);
   command->add_option("--ctx", settings.n_ctx, "Tokens of the context (0: the model's own, at most 4096)")
@@ -24,20 +37,22 @@ void ChatOptions::add_to(CLI::App* command) {
       ->check(CLI::IsMember({"f16", "q8_0"}))
       ->capture_default_str()
       ->group(conversation);
-  command->add_option("--max-tokens", settings.sampling.max_tokens, "Most tokens of an answer (0: no limit)")
-      ->capture_default_str()
-      ->group(conversation);
-  command->add_option("--stop", settings.sampling.stop, "End the answer before this text; repeatable")
-      ->allow_extra_args(false)
-      ->group(conversation);
+  sampling_options_.push_back(
+      command->add_option("--max-tokens", settings.sampling.max_tokens, "Most tokens of an answer (0: no limit)")
+          ->capture_default_str()
+          ->group(conversation));
+  sampling_options_.push_back(
+      command->add_option("--stop", settings.sampling.stop, "End the answer before this text; repeatable")
+          ->allow_extra_args(false)
+          ->group(conversation));
 
   const std::string sampling = "Sampling";
   chat::Sampling& values = settings.sampling;
   const auto number = [&](const char* name, auto& value, const char* description, auto least, auto most) {
-    command->add_option(name, value, description)
-        ->check(CLI::Range(least, most))
-        ->capture_default_str()
-        ->group(sampling);
+    sampling_options_.push_back(command->add_option(name, value, description)
+                                    ->check(CLI::Range(least, most))
+                                    ->capture_default_str()
+                                    ->group(sampling));
   };
   number("--temperature", values.temperature, "0: always the likeliest token", 0.0, 100.0);
   number("--top-k", values.top_k, "Choose among this many likeliest tokens (0: all)", 0, 1 << 20);
@@ -47,12 +62,16 @@ void ChatOptions::add_to(CLI::App* command) {
          100.0);
   number("--presence-penalty", values.presence_penalty, "Subtract this from the logits of recent tokens", -100.0,
          100.0);
-  command->add_option("--seed", seed, "Seed of the random numbers (default: another one each time)")->group(sampling);
-
-  runtime.add_to(command);
+  sampling_options_.push_back(
+      command->add_option("--seed", seed, "Seed of the random numbers (default: another one each time)")
+          ->group(sampling));
 }
 
-chat::Settings ChatOptions::settings_for(const std::string& model_name) const {
+bool ConversationOptions::sampling_given() const {
+  return std::ranges::any_of(sampling_options_, [](const CLI::Option* option) { return option->count() > 0; });
+}
+
+chat::Settings ConversationOptions::settings_for(const std::string& model_name) const {
   chat::Settings complete = settings;
   complete.model = model_name;
   complete.sampling.seed = seed ? *seed : std::random_device()();

@@ -84,7 +84,7 @@ std::string status_lines(const chat::Status& status) {
       printable(status.proof.sharing));
 }
 
-Json answer_json(const ChatAnswer& answer, std::uint64_t seed) {
+Json answer_json(const ChatAnswer& answer) {
   const chat::Answer& told = answer.answer;
   return {{"text", answer.text},
           {"finish", told.finish},
@@ -93,7 +93,6 @@ Json answer_json(const ChatAnswer& answer, std::uint64_t seed) {
           {"generated_tokens", told.generated_tokens},
           {"context_tokens", told.context_tokens},
           {"n_ctx", told.n_ctx},
-          {"seed", seed},
           {"seconds", {{"prefill", answer.prefill_s}, {"decode", answer.decode_s}}},
           {"tokens_per_second", {{"prefill", answer.prefill_rate()}, {"decode", answer.decode_rate()}}}};
 }

@@ -47,7 +47,7 @@ MemoryProof prove(ChatSession& session, const ChatAnswer& answer);
 std::string proof_line(const MemoryProof& proof, const ChatAnswer& answer);
 std::string rates_line(const ChatAnswer& answer);
 std::string status_lines(const chat::Status& status);
-Json answer_json(const ChatAnswer& answer, std::uint64_t seed);
+Json answer_json(const ChatAnswer& answer);
 Json proof_json(const MemoryProof& proof);
 
 }  // namespace driftwood::cli

@@ -45,14 +45,33 @@ double ChatAnswer::decode_rate() const noexcept {
   return rate(decoded, decode_s);
 }
 
+void ChatSession::take_progress(ActorOptions& options) {
+  options.host.progress = [this](std::uint32_t done, std::uint32_t all) {
+    if (progress_) progress_(done, all);
+  };
+}
+
 Result<std::unique_ptr<ChatSession>> ChatSession::start(std::shared_ptr<const Program> program, ActorOptions options,
                                                         const chat::Settings& settings) {
   auto session = std::unique_ptr<ChatSession>(new ChatSession());
-  options.host.progress = [raw = session.get()](std::uint32_t done, std::uint32_t all) {
-    if (raw->progress_) raw->progress_(done, all);
-  };
+  session->take_progress(options);
   DW_TRY_ASSIGN(session->actor_, Actor::spawn(std::move(program), std::move(options)));
   DW_TRY(session->configure(settings));
+  return session;
+}
+
+Result<ChatSession::Resumed> ChatSession::resume(std::shared_ptr<const Program> program, const Snapshot& snapshot,
+                                                 ActorOptions options) {
+  auto session = std::unique_ptr<ChatSession>(new ChatSession());
+  session->take_progress(options);
+  DW_TRY_ASSIGN(auto thawed, Actor::thaw(std::move(program), snapshot, std::move(options)));
+  session->actor_ = std::move(thawed.actor);
+  return Resumed{std::move(session), std::move(thawed.numerics_difference)};
+}
+
+std::unique_ptr<ChatSession> ChatSession::adopt(std::unique_ptr<Actor> actor) {
+  auto session = std::unique_ptr<ChatSession>(new ChatSession());
+  session->actor_ = std::move(actor);
   return session;
 }
 
@@ -81,11 +100,24 @@ Result<chat::Status> ChatSession::configure(const chat::Settings& settings) {
   return send_for_status(chat::encode(chat::kConfigure, settings));
 }
 
+Result<chat::Status> ChatSession::set_sampling(const chat::Sampling& sampling) {
+  return send_for_status(chat::encode(chat::kSampling, sampling));
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> ChatSession::transcript() {
+  DW_TRY_ASSIGN(chat::Message reply, send(chat::encode(chat::kTranscript), chat::kTranscript));
+  return std::move(reply.fields);
+}
+
 Result<chat::Status> ChatSession::reset() { return send_for_status(chat::encode(chat::kReset)); }
 
 Result<chat::Status> ChatSession::stats() { return send_for_status(chat::encode(chat::kStats)); }
 
 Result<ChatAnswer> ChatSession::say(std::string_view text, const ChatEvents& events) {
+  return send_say(chat::encode(chat::kSay, text), events);
+}
+
+Result<ChatAnswer> ChatSession::send_say(std::string_view message, const ChatEvents& events) {
   const Stopwatch watch;
   std::optional<double> prefilled;
   progress_ = [&](std::uint32_t done, std::uint32_t all) {
@@ -93,7 +125,7 @@ Result<ChatAnswer> ChatSession::say(std::string_view text, const ChatEvents& eve
     if (done >= all) prefilled = watch.elapsed_s();
     if (events.prefill) events.prefill(done, all);
   };
-  auto reply = send(chat::encode(chat::kSay, text), chat::kAnswer, [&](std::string_view piece) {
+  auto reply = send(message, chat::kAnswer, [&](std::string_view piece) {
     if (!prefilled) prefilled = watch.elapsed_s();
     if (events.piece) events.piece(piece);
   });

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "../../examples/chat/protocol.hpp"
 #include "actor/actor.hpp"
@@ -36,11 +38,23 @@ class ChatSession {
   static Result<std::unique_ptr<ChatSession>> start(std::shared_ptr<const Program> program, ActorOptions options,
                                                     const chat::Settings& settings);
 
+  struct Resumed;
+  /// A session that goes on from a snapshot of a chat actor. `options.host.progress` is taken over.
+  static Result<Resumed> resume(std::shared_ptr<const Program> program, const Snapshot& snapshot, ActorOptions options);
+  /// A session with an actor that is there already.
+  static std::unique_ptr<ChatSession> adopt(std::unique_ptr<Actor> actor);
+
   /// Begins a new conversation.
   Result<chat::Status> configure(const chat::Settings& settings);
+  /// Changes how answers are made, and goes on.
+  Result<chat::Status> set_sampling(const chat::Sampling& sampling);
   Result<chat::Status> reset();
   Result<chat::Status> stats();
   Result<ChatAnswer> say(std::string_view text, const ChatEvents& events);
+  /// The same with the message as it travels.
+  Result<ChatAnswer> send_say(std::string_view message, const ChatEvents& events);
+  /// What was said so far, as "user" and "assistant" (and "system") with their texts.
+  Result<std::vector<std::pair<std::string, std::string>>> transcript();
   /// Ends the answer that is being made. Any thread.
   void cancel() noexcept { actor_->cancel(); }
 
@@ -50,12 +64,18 @@ class ChatSession {
 
  private:
   ChatSession() = default;
+  void take_progress(ActorOptions& options);
   Result<chat::Message> send(std::string_view message, std::string_view expected,
                              const std::function<void(std::string_view)>& emit = {});
   Result<chat::Status> send_for_status(std::string_view message);
 
   std::unique_ptr<Actor> actor_;
   std::function<void(std::uint32_t, std::uint32_t)> progress_;
+};
+
+struct ChatSession::Resumed {
+  std::unique_ptr<ChatSession> session;
+  std::string numerics_difference;  ///< as Thawed has it
 };
 
 }  // namespace driftwood::cli

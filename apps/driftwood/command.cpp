@@ -39,4 +39,18 @@ void add_json_option(CLI::App* command, Common& common) {
   command->add_flag("--json", common.json, "Print JSON instead of text")->group("Common options");
 }
 
+void add_deterministic_option(CLI::App* command, std::optional<Determinism>& determinism) {
+  // Where the virtual clock begins: the same for every run, and late enough for programs that look at the year.
+  static constexpr std::uint64_t kClockStart = 1'700'000'000ULL * 1'000'000'000ULL;
+  command
+      ->add_flag_function(
+          "--deterministic{0}",
+          [&determinism](std::int64_t seed) {
+            determinism = Determinism{.seed = static_cast<std::uint64_t>(seed), .clock_ns = kClockStart};
+          },
+          "Give the guest a virtual clock and random numbers of a seed (0, or --deterministic=SEED) instead of the "
+          "system's")
+      ->type_name("");
+}
+
 }  // namespace driftwood::cli

@@ -7,9 +7,11 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/error.hpp"
+#include "wasm/determinism.hpp"
 
 namespace driftwood::cli {
 
@@ -36,9 +38,19 @@ CLI::App* add_command(const Commands& commands, CLI::App& parent, const std::str
 void set_usage(CLI::App* command, const std::string& arguments);
 /// Adds --json.
 void add_json_option(CLI::App* command, Common& common);
+/// Adds --deterministic[=SEED].
+void add_deterministic_option(CLI::App* command, std::optional<Determinism>& determinism);
 
 void add_run(const Commands& commands);
 void add_chat(const Commands& commands);
+void add_snapshots(const Commands& commands);
+void add_freeze(const Commands& commands);
+void add_thaw(const Commands& commands);
+void add_fork(const Commands& commands);
+void add_inspect(const Commands& commands);
+void add_verify(const Commands& commands);
+/// The hidden command that `verify` runs as its processes.
+void add_verify_worker(const Commands& commands);
 void add_models(const Commands& commands);
 void add_doctor(const Commands& commands);
 void add_devices(const Commands& commands);

@@ -1,7 +1,7 @@
 // The driftwood program: reads the command line, runs one command, and turns its outcome into an exit status.
 //
 //   0         success, or a guest's own exit status
-//   1         a check of doctor failed
+//   1         a check of doctor failed, or verify found a difference
 //   2         the command line is wrong
 //   10 .. 20  an error, by its code (core/error.hpp)
 
@@ -46,8 +46,10 @@ std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
     return std::string(error.what()) + "; see \"driftwood " + chosen.front()->get_name() + " --help\".";
   }
   std::string names;
-  for (const CLI::App* command : app.get_subcommands(nullptr))
+  for (const CLI::App* command : app.get_subcommands(nullptr)) {
+    if (command->get_group().empty()) continue;  // hidden
     names += (names.empty() ? "" : ", ") + command->get_name();
+  }
   const auto words = app.remaining();
   if (words.empty()) return "No command was named; there are " + names + ". See \"driftwood --help\".";
   return "There is no command " + words.front() + "; there are " + names + ".";
@@ -65,6 +67,13 @@ int run_program(int argc, char** argv) {
   const Commands commands{app, common, action};
   add_chat(commands);
   add_run(commands);
+  add_snapshots(commands);
+  add_freeze(commands);
+  add_thaw(commands);
+  add_fork(commands);
+  add_inspect(commands);
+  add_verify(commands);
+  add_verify_worker(commands);
   add_models(commands);
   add_doctor(commands);
   add_devices(commands);

@@ -35,4 +35,19 @@ Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const
   return ResolvedModel{known->name, std::move(path)};
 }
 
+Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants) {
+  if (specs.empty()) return {};
+  DW_TRY_ASSIGN(const auto folder, model_store_path());
+  const ModelStore store(folder);
+  for (const std::string& spec : specs) {
+    const std::size_t separator = spec.find('=');
+    DW_TRY_ASSIGN(const ResolvedModel model,
+                  store.resolve(separator == std::string::npos ? spec : spec.substr(separator + 1)));
+    const std::string name = separator == std::string::npos ? model.name : spec.substr(0, separator);
+    DW_TRY(pool.add(name, model.path));
+    grants.models.insert(name);
+  }
+  return {};
+}
+
 }  // namespace driftwood::cli

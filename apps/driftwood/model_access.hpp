@@ -2,8 +2,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/error.hpp"
+#include "hostcalls/guest_host.hpp"
+#include "llm/model_pool.hpp"
 #include "model_store.hpp"
 
 namespace driftwood::cli {
@@ -15,6 +18,8 @@ struct ModelAccess {
 
 /// A name or path (empty: the default model); one of the catalogue that is not here yet is fetched, which is said.
 Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const ModelAccess& access);
+/// Makes the models of "NAME" and "NAME=PATH" known to `pool`, and grants them.
+Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants);
 /// Fetches with a progress bar; the path of the model's file.
 Result<std::filesystem::path> fetch_with_progress(const ModelStore& store, const CatalogueModel& model,
                                                   bool show_progress);

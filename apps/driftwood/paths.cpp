@@ -39,6 +39,11 @@ Result<std::filesystem::path> model_store_path() {
   return folder / "models";
 }
 
+Result<std::filesystem::path> program_store_path() {
+  DW_TRY_ASSIGN(const auto folder, xdg_folder("XDG_DATA_HOME", ".local/share"));
+  return folder / "programs";
+}
+
 Result<std::filesystem::path> state_path() { return xdg_folder("XDG_STATE_HOME", ".local/state"); }
 
 Result<std::filesystem::path> executable_path() {

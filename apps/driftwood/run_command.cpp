@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "actor/actor.hpp"
 #include "command.hpp"
 #include "core/log.hpp"
 #include "guest_log.hpp"
-#include "model_store.hpp"
+#include "model_access.hpp"
 #include "options.hpp"
-#include "paths.hpp"
 #include "runtime.hpp"
 
 namespace driftwood::cli {
@@ -21,6 +21,7 @@ struct RunOptions {
   std::vector<std::string> environment;
   std::vector<std::string> models;
   std::string timeout;
+  std::optional<Determinism> determinism;
   RuntimeOptions runtime;
 };
 
@@ -32,22 +33,6 @@ constexpr const char* kExamples =
     "  driftwood run --timeout 5s --max-memory 64M untrusted.wasm\n"
     "A guest gets nothing but its arguments and the standard streams unless it is granted. The exit status is the\n"
     "guest's; a trap is told on standard error with the guest's backtrace, and gives 17.";
-
-/// Makes the models of "NAME" and "NAME=PATH" known to `pool`, and grants them.
-Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants) {
-  if (specs.empty()) return {};
-  DW_TRY_ASSIGN(const auto folder, model_store_path());
-  const ModelStore store(folder);
-  for (const std::string& spec : specs) {
-    const std::size_t separator = spec.find('=');
-    DW_TRY_ASSIGN(const ResolvedModel model,
-                  store.resolve(separator == std::string::npos ? spec : spec.substr(separator + 1)));
-    const std::string name = separator == std::string::npos ? model.name : spec.substr(0, separator);
-    DW_TRY(pool.add(name, model.path));
-    grants.models.insert(name);
-  }
-  return {};
-}
 
 Result<WasiOptions> wasi_options(const RunOptions& options, std::vector<std::string> arguments) {
   WasiOptions wasi;
@@ -80,13 +65,14 @@ Result<int> run(const RunOptions& options) {
   if (!options.timeout.empty()) {
     DW_TRY_ASSIGN(actor_options.limits.run_time, parse_duration(options.timeout));
   }
+  actor_options.determinism = options.determinism;
   DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime));
   actor_options.host.device = runtime.device.get();
   actor_options.host.models = runtime.models.get();
   actor_options.host.log = log_guest_line;
   DW_TRY(grant_models(options.models, *runtime.models, actor_options.host.grants));
 
-  DW_TRY_ASSIGN(auto program, Program::load(*runtime.engine, arguments[0]));
+  DW_TRY_ASSIGN(auto program, Program::load(*runtime.engine, arguments[0], {.freezable = false}));
   if (program->kind() != ProgramKind::command) {
     return fail(ErrorCode::invalid_argument,
                 "The module \"" + arguments[0] +
@@ -115,6 +101,7 @@ void add_run(const Commands& commands) {
       ->allow_extra_args(false);
   command->add_option("--timeout", options->timeout, "End the guest after this time, such as 30s or 500ms")
       ->type_name("TIME");
+  add_deterministic_option(command, options->determinism);
   options->runtime.add_to(command);
   command->callback([options, command, &action = commands.action] {
     options->guest = command->remaining();

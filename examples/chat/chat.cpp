@@ -149,6 +149,13 @@ Result<std::string> say(const chat::Message& message) {
   return chat::encode(chat::kAnswer, answer, turn.text);
 }
 
+Result<std::string> transcript() {
+  DW_TRY_ASSIGN(const Conversation* talk, conversation());
+  chat::Message reply{std::string(chat::kTranscript), {}, {}};
+  for (const ChatMessage& message : talk->messages()) reply.fields.emplace_back(message.role, message.content);
+  return chat::encode(reply);
+}
+
 Result<std::string> reset() {
   DW_TRY_ASSIGN(Conversation * talk, conversation());
   DW_TRY(talk->reset());
@@ -164,8 +171,9 @@ Result<std::string> handle(std::string_view bytes) {
   if (message->verb == chat::kSay) return say(*message);
   if (message->verb == chat::kReset) return reset();
   if (message->verb == chat::kStats) return status();
-  return fail(DW_E_UNSUPPORTED,
-              "There is no \"" + message->verb + "\"; there are configure, sampling, say, reset and stats.");
+  if (message->verb == chat::kTranscript) return transcript();
+  return fail(DW_E_UNSUPPORTED, "There is no \"" + message->verb +
+                                    "\"; there are configure, sampling, say, reset, stats and transcript.");
 }
 
 Result<std::string> receive() {

@@ -18,8 +18,12 @@
 //   configure      -      status   Settings; begins a new conversation
 //   sampling       -      status   Sampling; goes on with the conversation
 //   say            text   answer   the pieces of the answer are emitted as they come, the body is
-//   all of it reset          -      status   begins anew with the same settings stats          -
-//   status (whatever failed)     error    `code` is a DW_E_*, the body a sentence
+//                         all of it
+//   reset          -      status   begins anew with the same settings
+//   stats          -      status
+//   transcript     -      transcript  a field for each message so far, "user" or "assistant" (or
+//                         "system") and its text, in order
+//   (whatever failed)     error    `code` is a DW_E_*, the body a sentence
 //
 // Header only, standard C++, no calls to the host; any thread. What arrives is checked: nothing
 // here trusts it.
@@ -42,6 +46,7 @@ inline constexpr std::string_view kSampling = "sampling";
 inline constexpr std::string_view kSay = "say";
 inline constexpr std::string_view kReset = "reset";
 inline constexpr std::string_view kStats = "stats";
+inline constexpr std::string_view kTranscript = "transcript";
 inline constexpr std::string_view kStatus = "status";
 inline constexpr std::string_view kAnswer = "answer";
 inline constexpr std::string_view kError = "error";
