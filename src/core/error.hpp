@@ -1,51 +1,16 @@
-// The one error type of Driftwood and the one way to pass it on.
+// Error and Result (driftwood/error.hpp), and what the sources use beside them.
 //
-// Libraries return Result<T>; applications print. An Error's message is a full
-// sentence that names the value given and the value allowed; `context` says what
-// was being done, outermost last. Library exceptions stop at the wrapper that
-// calls the library. Everything here may be used from any thread.
+// Libraries return Result<T>; applications print. Library exceptions stop at the
+// wrapper that calls the library. Everything here may be used from any thread.
 #pragma once
 
+#include <driftwood/error.hpp>
+
 #include <cstdint>
-#include <expected>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 namespace driftwood {
-
-/// What the caller can do next, not where the error arose.
-enum class ErrorCode : std::uint8_t {
-  invalid_argument,  ///< the request is wrong as given: change it
-  not_found,         ///< a named thing does not exist (or was not granted)
-  unsupported,       ///< well formed, but this build or device cannot do it
-  out_of_memory,     ///< host, device or budget: free something, ask for less
-  device_lost,       ///< the device is gone: reopen it or use another one
-  corrupt,           ///< data failed a check: get a good copy
-  incompatible,      ///< data is sound but of another version, model or program
-  guest_trap,        ///< the guest ended itself: trap, exhausted budget
-  unavailable,       ///< not now: busy, offline, full; trying again may help
-  cancelled,         ///< the caller asked for it to stop
-  internal,          ///< a defect of Driftwood
-};
-
-/// The stable spelling of a code, as in JSON reports ("invalid_argument").
-std::string_view to_string(ErrorCode code) noexcept;
-
-struct Error {
-  ErrorCode code = ErrorCode::internal;
-  std::string message;               ///< a full sentence
-  std::vector<std::string> context;  ///< "while ...", innermost first
-
-  /// The message followed by its context, as one line for people.
-  std::string to_string() const;
-  /// Adds one level of context and returns the error, for use in a return.
-  Error with_context(std::string what) &&;
-};
-
-template <typename T>
-using Result = std::expected<T, Error>;
 
 /// Shortens `return std::unexpected(Error{...})`.
 inline std::unexpected<Error> fail(ErrorCode code, std::string message) {

@@ -12,44 +12,6 @@
 #include "core/handle.hpp"
 
 namespace driftwood {
-namespace {
-
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
-
-}  // namespace
-
-std::string Hash::to_hex() const {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * bytes.size());
-  for (const std::byte b : bytes) {
-    hex += kDigits[std::to_integer<unsigned>(b) >> 4];
-    hex += kDigits[std::to_integer<unsigned>(b) & 15];
-  }
-  return hex;
-}
-
-Result<Hash> Hash::from_hex(std::string_view hex) {
-  Hash hash;
-  if (hex.size() != 2 * hash.bytes.size()) {
-    return fail(ErrorCode::invalid_argument,
-                "A hash has 64 hexadecimal digits, this one has " + std::to_string(hex.size()) + ".");
-  }
-  for (std::size_t i = 0; i < hash.bytes.size(); ++i) {
-    const int high = hex_digit(hex[2 * i]);
-    const int low = hex_digit(hex[2 * i + 1]);
-    if (high < 0 || low < 0) {
-      return fail(ErrorCode::invalid_argument,
-                  "A hash has lower-case hexadecimal digits only, not \"" + std::string(hex.substr(2 * i, 2)) + "\".");
-    }
-    hash.bytes[i] = static_cast<std::byte>(high * 16 + low);
-  }
-  return hash;
-}
 
 struct Hasher::State {
   Handle<EVP_MD_CTX, EVP_MD_CTX_free> context{EVP_MD_CTX_new()};

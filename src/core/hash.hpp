@@ -1,28 +1,16 @@
-// SHA-256, the content hash of programs, models and snapshots.
+// SHA-256, the content hash of programs, models and snapshots: what computes a Hash (driftwood/hash.hpp).
 #pragma once
 
-#include <array>
+#include <driftwood/hash.hpp>
+
 #include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <span>
-#include <string>
 
 #include "core/error.hpp"
 
 namespace driftwood {
-
-/// A SHA-256 digest (FIPS 180-4).
-struct Hash {
-  std::array<std::byte, 32> bytes{};
-
-  friend bool operator==(const Hash&, const Hash&) = default;
-  friend auto operator<=>(const Hash&, const Hash&) = default;
-
-  /// 64 lower-case hexadecimal digits.
-  std::string to_hex() const;
-  static Result<Hash> from_hex(std::string_view hex);
-};
 
 /// Hashes a stream of pieces. One thread at a time.
 class Hasher {
