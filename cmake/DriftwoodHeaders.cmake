@@ -9,6 +9,9 @@ function(driftwood_headers_alone)
       # Twice, so that a missing include guard shows as well.
       file(CONFIGURE OUTPUT "${source}" CONTENT
         "#include \"${PROJECT_SOURCE_DIR}/${header}\"\n#include \"${PROJECT_SOURCE_DIR}/${header}\"\n")
+      if(header MATCHES "^src/embed/")
+        set_source_files_properties("${source}" PROPERTIES COMPILE_DEFINITIONS DRIFTWOOD_BUILDING_LIBRARY)
+      endif()
       list(APPEND sources "${source}")
     endforeach()
   endforeach()
@@ -17,7 +20,8 @@ function(driftwood_headers_alone)
   endif()
   add_library(driftwood_headers_alone OBJECT EXCLUDE_FROM_ALL ${sources})
   target_include_directories(driftwood_headers_alone PRIVATE
-    "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/apps/driftwood")
+    "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include"
+    "${PROJECT_SOURCE_DIR}/apps/driftwood")
   target_link_libraries(driftwood_headers_alone PRIVATE
     driftwood_options driftwood::llama driftwood::wasmtime fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json
     CLI11::CLI11 OpenSSL::Crypto SQLite::SQLite3 driftwood::hwy)

@@ -17,6 +17,7 @@ MAY_USE = {
     "snapshot": ["core", "memory"],
     "hostcalls": ["core", "memory", "device", "wasm", "model", "llm", "snapshot"],
     "actor": ["core", "memory", "device", "wasm", "model", "llm", "snapshot", "hostcalls"],
+    "embed": ["core", "memory", "device", "wasm", "model", "llm", "snapshot", "hostcalls", "actor"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
 root = pathlib.Path(__file__).resolve().parents[2]
@@ -46,6 +47,14 @@ for path in sorted((root / "src").rglob("*")):
             continue
         print(f"{path.relative_to(root)}:{number}: includes {match[1]}, but {reason}", file=sys.stderr)
         wrong += 1
+
+# Users have the standard library and these headers, and nothing that they are implemented with.
+for path in sorted((root / "include").rglob("*.hpp*")):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match and not re.fullmatch(r"driftwood/\w+\.hpp|[a-z_]+", match[1]):
+            print(f"{path.relative_to(root)}:{number}: a public header includes {match[1]}", file=sys.stderr)
+            wrong += 1
 
 for path in sorted((root / "sdk").rglob("*")):
     if path.suffix in (".cpp", ".hpp", ".c", ".h"):
