@@ -23,6 +23,7 @@ enum : int {
   kNotFound = 11,
   kUnsupported = 12,
   kCorrupt = 15,
+  kIncompatible = 16,
   kGuestTrap = 17,
   kUnavailable = 18,
   kCancelled = 19,

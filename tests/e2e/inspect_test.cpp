@@ -1,0 +1,92 @@
+// driftwood inspect: what it tells of a snapshot, and its drawing.
+#include "e2e/cli.hpp"
+
+namespace driftwood::testing {
+namespace {
+
+using nlohmann::json;
+
+class Inspect : public CliTest {
+ protected:
+  json inspect(const std::string& snapshot) const {
+    const Outcome outcome = cli({"inspect", snapshot, "--json"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return json::parse(outcome.out);
+  }
+};
+
+TEST_F(Inspect, CountsEveryChunkOnceAndKnowsTheParent) {
+  ASSERT_EQ(cli({"freeze", DRIFTWOOD_ACTOR_PROBE, "--message", "count", "--label", "one"}).status, 0);
+  ASSERT_EQ(cli({"thaw", "one", "--message", "count", "--save", "two"}).status, 0);
+  const json one = inspect("one");
+  const json two = inspect("two");
+  EXPECT_EQ(one["parent"], nullptr);
+  EXPECT_FALSE(one["compared_with_parent"].get<bool>());
+  EXPECT_EQ(one["chunks"]["shared"], 0);
+  EXPECT_EQ(two["parent"], one["id"]);
+  EXPECT_EQ(two["lineage"], json::array({one["id"]}));
+  EXPECT_TRUE(two["compared_with_parent"].get<bool>());
+  const json& chunks = two["chunks"];
+  EXPECT_GT(chunks["own"], 0);  // the counter changed
+  EXPECT_EQ(chunks["own"].get<int>() + chunks["shared"].get<int>() + chunks["zero"].get<int>(), chunks["all"]);
+  EXPECT_EQ(chunks["all"].get<std::uint64_t>() * 65536, two["memory_bytes"]);
+  EXPECT_GE(two["globals"].size(), 1u);
+  EXPECT_EQ(two["globals"][0]["type"], "i32");
+}
+
+TEST_F(Inspect, ReadsExportedFilesToo) {
+  ASSERT_EQ(cli({"freeze", DRIFTWOOD_ACTOR_PROBE, "--message", "count", "--label", "one"}).status, 0);
+  const auto path = (folder() / "one.dwsnap").string();
+  ASSERT_EQ(cli({"snapshots", "export", "one", path, "--zstd"}).status, 0);
+  EXPECT_EQ(inspect(path)["id"], inspect("one")["id"]);
+  std::string bytes = content_of(path);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  expect_sentence(cli({"inspect", file("damaged", bytes)}), kCorrupt, "damaged");
+  expect_sentence(cli({"inspect", "nobody"}), kNotFound, "nobody");
+}
+
+TEST_F(Inspect, DeterminismIsPartOfTheSnapshot) {
+  ASSERT_EQ(cli({"freeze", DRIFTWOOD_ACTOR_PROBE, "--deterministic=5", "--message", "random", "--label", "one"}).status,
+            0);
+  const json determinism = inspect("one")["determinism"];
+  EXPECT_EQ(determinism["seed"], 5);
+  EXPECT_GT(determinism["random_position"], 0);
+}
+
+using InspectChat = CliModelTest;
+
+TEST_F(InspectChat, TellsContextsAndWhatWasSaid) {
+  ASSERT_EQ(cli({"freeze", "-m", model_, "--threads", "1", "--ctx", "256", "--temperature", "0", "--max-tokens", "4",
+                 "--say", "My name is Ada.", "--label", "talk"})
+                .status,
+            0);
+  const auto svg = folder() / "map.svg";
+  const Outcome outcome = cli({"inspect", "talk", "-m", model_, "--svg", svg.string(), "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json told = json::parse(outcome.out);
+  ASSERT_EQ(told["contexts"].size(), 1u);
+  EXPECT_TRUE(told["contexts"][0]["checked"].get<bool>());
+  EXPECT_EQ(told["contexts"][0]["n_ctx"], 256);
+  EXPECT_GT(told["contexts"][0]["n_tokens"], 5);
+  EXPECT_EQ(told["models"][0]["sha256"].get<std::string>().size(), 64u);
+  ASSERT_EQ(told["transcript"].size(), 2u);
+  EXPECT_EQ(told["transcript"][0], (json{{"role", "user"}, {"text", "My name is Ada."}}));
+  EXPECT_EQ(told["transcript"][1]["role"], "assistant");
+  EXPECT_EQ(told["notes"].size(), 0u);
+  const std::string drawing = content_of(svg);
+  EXPECT_TRUE(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n"));
+  EXPECT_NE(drawing.find("of 256 tokens"), std::string::npos);
+}
+
+TEST_F(InspectChat, WithoutTheModelItTellsTheRest) {
+  ASSERT_EQ(cli({"freeze", "-m", model_, "--ctx", "64", "--label", "talk"}).status, 0);
+  const Outcome outcome = cli({"inspect", "talk", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json told = json::parse(outcome.out);
+  ASSERT_EQ(told["contexts"].size(), 1u);
+  EXPECT_FALSE(told["contexts"][0]["checked"].get<bool>());
+  EXPECT_GT(told["notes"].size(), 0u);
+}
+
+}  // namespace
+}  // namespace driftwood::testing
