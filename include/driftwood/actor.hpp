@@ -104,7 +104,8 @@ struct MessageHandlers {
   /// A piece that the guest emits while it works; valid during the call.
   std::function<void(std::string_view piece)> emit;
   /// Called once for each message that was taken, after its last piece: the reply (empty where there was none), or why
-  /// there is none. Where a message is taken back or the actor killed, by the thread that does so.
+  /// there is none. Where a message is taken back, the actor killed or the Runtime ended before it was handled, by the
+  /// thread that does so.
   std::function<void(Result<std::string> reply)> done;
 };
 
