@@ -89,8 +89,8 @@ void tell_where(ChatSession& session, const chat::Status& status, bool interacti
       fmt::print("{}{}\n", role == "user" ? "> " : "", printable(text));
     }
   }
-  print_note(fmt::format("The conversation goes on after {} turns, with {} of {} tokens in its context.", status.turns,
-                         status.context_tokens, status.n_ctx));
+  print_note(fmt::format("The conversation goes on after {} {}, with {} of {} tokens in its context.", status.turns,
+                         status.turns == 1 ? "turn" : "turns", status.context_tokens, status.n_ctx));
 }
 
 Result<OpenChat> resume(const ChatOptions& options, const Common& common, bool interactive) {

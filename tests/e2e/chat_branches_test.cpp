@@ -72,7 +72,7 @@ TEST_F(ChatBranches, SavedChatIsResumedInAnotherProcess) {
   }
   TerminalProgram second(with_program({"chat", "--resume", "talk", "-m", model_, "--threads", "1"}), environment());
   ASSERT_TRUE(second.shows("> My name is Ada.")) << second.screen();
-  ASSERT_TRUE(second.shows("goes on after 1 turns")) << second.screen();
+  ASSERT_TRUE(second.shows("goes on after 1 turn,")) << second.screen();
   ASSERT_TRUE(second.shows("> ")) << second.screen();
   say(second, "What is my name?");
   expect(second, "/stats", "turns     2");
