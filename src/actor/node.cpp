@@ -126,7 +126,8 @@ Result<Snapshot> Node::freeze(ActorId id, std::string_view label) {
 
 Result<void> Node::visit(ActorId id, std::function<void(Actor&)> work) {
   const Awaited visited;
-  DW_TRY(state_->post(id, {.kind = Message::Kind::work, .work = std::move(work), .handlers = {.done = visited.done()}}));
+  DW_TRY(
+      state_->post(id, {.kind = Message::Kind::work, .work = std::move(work), .handlers = {.done = visited.done()}}));
   DW_TRY(visited.wait());
   return {};
 }
