@@ -99,6 +99,12 @@ Result<SnapshotInfo> read_row(Statement& row) {
   return info;
 }
 
+Result<bool> is_referenced(Database& database, const Hash& header) {
+  DW_TRY_ASSIGN(Statement row, database.prepare("SELECT 1 FROM references_to WHERE header = ? LIMIT 1"));
+  row.bind(1, header);
+  return row.next();
+}
+
 Result<void> delete_row(Database& database, const Hash& id) {
   for (const char* sql : {"DELETE FROM snapshots WHERE id = ?", "DELETE FROM references_to WHERE id = ?"}) {
     DW_TRY_ASSIGN(Statement statement, database.prepare(sql));
@@ -215,11 +221,13 @@ void StoreIndex::add(std::span<const std::shared_ptr<const Front>> fronts) {
   if (const auto result = added(); !result) log(LogLevel::debug, result.error().to_string());
 }
 
-Result<void> StoreIndex::forget(const SnapshotId& id) {
-  return with_current([&](Database& database) -> Result<void> {
+Result<bool> StoreIndex::forget(const SnapshotId& id, const Hash& header) {
+  return with_current([&](Database& database) -> Result<bool> {
     DW_TRY_ASSIGN(Transaction transaction, Transaction::begin(database));
+    DW_TRY_ASSIGN(const bool needed, is_referenced(database, header));
     DW_TRY(delete_row(database, id));
-    return transaction.commit();
+    DW_TRY(transaction.commit());
+    return needed;
   });
 }
 
@@ -256,9 +264,7 @@ Result<std::vector<Hash>> StoreIndex::referenced(const std::vector<Hash>& header
   return with_current([&](Database& database) -> Result<std::vector<Hash>> {
     std::vector<Hash> found;
     for (const Hash& header : headers) {
-      DW_TRY_ASSIGN(Statement row, database.prepare("SELECT 1 FROM references_to WHERE header = ? LIMIT 1"));
-      row.bind(1, header);
-      DW_TRY_ASSIGN(const bool any, row.next());
+      DW_TRY_ASSIGN(const bool any, is_referenced(database, header));
       if (any) found.push_back(header);
     }
     return found;

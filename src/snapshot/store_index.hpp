@@ -26,9 +26,10 @@ class StoreIndex {
 
   /// Adds snapshots that were just listed. What fails here is found by the next comparison.
   void add(std::span<const std::shared_ptr<const Front>> fronts);
-  /// Forgets a snapshot that is about to be removed: its inode may soon be that of another file of the same root.
-  Result<void> forget(const SnapshotId& id);
   /// Each of these compares the index with the folder first.
+  /// Forgets a snapshot that is about to be removed: its inode may soon be that of another file of the same root. True
+  /// when other snapshots have chunks in its file.
+  Result<bool> forget(const SnapshotId& id, const Hash& header);
   /// All listed snapshots, the newest first, without their labels.
   Result<std::vector<SnapshotInfo>> all();
   /// not_found: it is not listed.

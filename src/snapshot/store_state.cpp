@@ -61,12 +61,7 @@ Result<void> Store::State::unlist(const SnapshotId& id) {
   DW_TRY_ASSIGN(const File file, folder.open_snapshot(id));
   // What has no header that can be read can serve nobody.
   const auto header = read_header(file);
-  bool needed = false;
-  if (header) {
-    DW_TRY_ASSIGN(const auto referenced, index.referenced({header->header_hash}));
-    needed = !referenced.empty();
-  }
-  DW_TRY(index.forget(id));
+  DW_TRY_ASSIGN(const bool needed, index.forget(id, header ? header->header_hash : Hash{}));
   DW_TRY(folder.unlist(id, needed ? &header->header_hash : nullptr));
   known.forget(id);
   return {};
