@@ -23,8 +23,9 @@ class Actor;
 /// The number of a message in its node, never used twice.
 using MessageId = std::uint64_t;
 
-/// Whom a message's answer goes to. Called by a worker of the node, one message of an actor after another, under no
-/// lock. They may post to the node, but not wait for it.
+/// Whom a message's answer goes to. Called under no lock, for the messages of one actor one after another, by the
+/// worker that handles them; for messages that were never handled by whoever cancelled them, killed the actor or shut
+/// the node down. They must not throw, and may post to the node but not wait for it.
 struct MessageHandlers {
   std::function<void(std::string_view piece)> emit;
   /// Called once for each message that was taken, after its last piece: the reply (empty when there was none), or what

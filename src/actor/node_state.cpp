@@ -17,11 +17,11 @@ Error ended_with(ActorId id, const Error& reason) {
   return {reason.code, fmt::format("Actor {} has ended. {}", id, reason.message), reason.context};
 }
 
-/// What the system refuses to one of many actors is often the number of open files.
+/// Where there are many actors, what the system refuses is often the number of files.
 Error with_limits(Error error) {
   if (error.code != ErrorCode::out_of_memory) return error;
-  return std::move(error).with_context(
-      fmt::format("while the process may open {} files, and each actor needs one", open_files()));
+  return std::move(error).with_context(fmt::format(
+      "while the process may open {} files; each actor needs one, and 4 GiB of address space", open_files()));
 }
 
 }  // namespace

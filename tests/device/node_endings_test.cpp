@@ -232,7 +232,7 @@ TEST_F(NodeEndings, TooFewOpenFilesAreSaid) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(spawn_beyond_open_files(*engine_), ::testing::ExitedWithCode(0),
               "The system lets this process open 64 files, and each actor needs one: 4096 actors will not fit.\n(.*\n)*"
-              "1 more than 32: .*the process may open 64 files, and each actor needs one");
+              "1 more than 32: .*the process may open 64 files; each actor needs one");
 }
 
 }  // namespace

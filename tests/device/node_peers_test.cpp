@@ -92,11 +92,8 @@ TEST_F(NodePeers, FullMailboxIsToldAtOnceAndPromisesCount) {
   Gate inside;
   Replies sent;
   MessageHandlers handlers = sent.handler();
-  handlers.done = [&inside, done = handlers.done](Result<std::string> reply) {
-    inside.pass();
-    done(std::move(reply));
-  };
-  post(from, "send " + std::to_string(to) + " note first", handlers);
+  handlers.emit = [&](std::string_view) { inside.pass(); };
+  post(from, "send-and-emit " + std::to_string(to) + " note first", handlers);
   ASSERT_TRUE(inside.arrived());
   EXPECT_EQ(ask(other, "send " + std::to_string(to) + " note second"),
             "-9 The mailbox of actor 3 is full: it holds 2 messages.");
@@ -131,6 +128,7 @@ TEST_F(NodePeers, CountAgainstTheMemoryOfWaitingMessages) {
   ASSERT_TRUE(filling.arrived());
   post(to, std::string(650, '.'));
   filling.open();
+  ask(from, "count");  // after it
   holding.open();
   node_->wait_idle();
   EXPECT_THAT(replies.all()[0].value(), HasSubstr("-9 The messages that wait in this node have "));

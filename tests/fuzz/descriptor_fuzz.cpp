@@ -55,6 +55,7 @@ struct Guest {
     options.device = device.get();
     options.grants.models = {"granted"};
     options.grants.show_addresses = true;
+    options.grants.max_forks = 64;
     options.log = [](std::uint32_t, std::string_view) {};
     host = std::make_unique<GuestHost>(std::move(options));
     host->attach(*memory);
@@ -237,7 +238,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (mode & 2) {
     guest.host->set_channel({.message = "message",
                              .emit = [&](std::string_view piece) { sink = piece; },
-                             .reply = [&](std::string_view answer) { sink = answer; }});
+                             .reply = [&](std::string_view answer) { sink = answer; },
+                             .send = [&](ActorId, std::string_view text) -> Result<void> {
+                               sink = text;
+                               return {};
+                             },
+                             .reserve_children = [](std::uint32_t) -> Result<ActorId> { return 7; },
+                             .keeps_checkpoints = true});
   }
   guest.host->set_cancelled((mode & 4) != 0);
   const auto argument = static_cast<std::uint32_t>(slots[0].i32);

@@ -93,6 +93,22 @@ static int32_t note(const char* text) {
   return 0;
 }
 
+/* A sum on the device, over memory that grows now and then. */
+static int32_t compute(void) {
+  static _Alignas(64) float a[64], sum[64];
+  if (handled % 4 == 0) __builtin_wasm_memory_grow(0, 1);
+  for (int i = 0; i < 64; ++i) a[i] = (float)(i + (int)handled);
+  const dw_tensor tensors[] = {{.data = a, .type = DW_TYPE_F32, .ne = {64, 1, 1, 1}},
+                               {.data = sum, .type = DW_TYPE_F32, .ne = {64, 1, 1, 1}}};
+  const dw_op op = {.op = DW_OP_ADD, .dst = 1, .src = {0, 0, DW_NO_TENSOR, DW_NO_TENSOR}};
+  const int32_t result = dw_tensor_run(tensors, 2, &op, 1);
+  if (result < 0) return reply_outcome(result);
+  for (int i = 0; i < 64; ++i) {
+    if (sum[i] != 2 * a[i]) return reply_text("wrong");
+  }
+  return reply_text("right");
+}
+
 static void loop(void) {
   dw_emit("looping", 7);
   for (volatile uint32_t i = 0;; ++i) {
@@ -149,6 +165,11 @@ DW_EXPORT("driftwood_receive") int32_t driftwood_receive(void) {
     return send_text(next_actor, text);
   }
   if (says("send ")) return reply_outcome(send_to(rest("send ")));
+  if (says("send-and-emit ")) {
+    const int32_t result = send_to(rest("send-and-emit "));
+    dw_emit("sent", 4);
+    return reply_outcome(result);
+  }
   if (says("send-and-fail ")) return send_to(rest("send-and-fail ")) < 0 ? 1 : 7;
   if (says("send-and-trap ")) {
     send_to(rest("send-and-trap "));
@@ -171,6 +192,7 @@ DW_EXPORT("driftwood_receive") int32_t driftwood_receive(void) {
     return dw_fork(1, &id) == DW_E_INVALID_ARGUMENT ? 0 : 1;
   }
   if (says("checkpoint ")) return reply_outcome(dw_checkpoint(rest("checkpoint "), (uint32_t)strlen(message) - 11));
+  if (says("compute")) return compute();
   if (says("misuse")) return misuse();
   if (says("fail")) return 7;
   if (says("trap")) __builtin_trap();
