@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace driftwood {
@@ -70,7 +71,7 @@ void merge_small_files(std::vector<Place>& places, std::size_t file_count, const
     if (chunks[file] != 0) used.push_back(file);
   }
   if (used.size() <= limits.most_files) return;
-  std::ranges::stable_sort(used, {}, [&](std::uint32_t file) { return chunks[file]; });
+  std::ranges::sort(used, {}, [&](std::uint32_t file) { return std::pair(chunks[file], file); });
   used.resize(used.size() - limits.kept_files);
   for (Place& place : places) {
     if (std::ranges::find(used, place.file) != used.end()) place = {kOwnFile, 0};

@@ -205,13 +205,14 @@ Result<Front> decode_front(const Header& header, std::span<const std::byte> byte
 
 EncodedFront encode_front(const FrontParts& parts, const Hash& root) {
   const std::vector<std::byte> layout = encode_layout(parts);
-  Header header{.encoding = parts.encoding,
-                .memory_size = parts.memory_size,
-                .manifest_size = parts.manifest.size(),
-                .index_size = parts.index.size(),
-                .layout_size = layout.size(),
-                .root = root,
-                .layout_hash = hash_bytes(layout)};
+  Header header;
+  header.encoding = parts.encoding;
+  header.memory_size = parts.memory_size;
+  header.manifest_size = parts.manifest.size();
+  header.index_size = parts.index.size();
+  header.layout_size = layout.size();
+  header.root = root;
+  header.layout_hash = hash_bytes(layout);
   header.data_offset = data_offset_of(header);
   const std::uint64_t data =
       parts.encoding == Encoding::mapped

@@ -83,7 +83,8 @@ std::optional<KnownSnapshots::Base> KnownSnapshots::base(const Hash& root, const
   const auto found = entries_.find(root);
   if (found == entries_.end()) return std::nullopt;
   found->second.last_use = ++uses_;
-  Base base{.front = found->second.front};
+  Base base;
+  base.front = found->second.front;
   std::size_t least = SIZE_MAX;
   for (const Form& form : found->second.forms) {
     std::vector<ByteRange> unknown;

@@ -203,10 +203,11 @@ Result<void> read_determinism(JsonFields& manifest, std::optional<Manifest::Dete
   const Json* member = manifest.find("determinism");
   if (member == nullptr) return {};
   DW_TRY_ASSIGN(auto fields, JsonFields::of(*member, "The manifest's determinism"));
-  Manifest::Determinism& value = determinism.emplace();
+  Manifest::Determinism value;
   DW_TRY_ASSIGN(value.clock_ns, fields.signed_integer("clock_ns"));
   DW_TRY_ASSIGN(value.random_position, fields.unsigned_integer("random_position", UINT64_MAX));
   DW_TRY_ASSIGN(value.seed, fields.unsigned_integer("seed", UINT64_MAX));
+  determinism = value;
   return fields.finish();
 }
 

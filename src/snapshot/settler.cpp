@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <string>
 #include <system_error>
@@ -13,6 +14,8 @@
 namespace driftwood {
 namespace {
 
+/// Leaves the core to whoever saved, and gathers what is saved soon after.
+constexpr std::chrono::milliseconds kGather{5};
 /// At once: enough that the disk is waited for once for all, few enough that a lock is not held for long.
 constexpr std::size_t kBatch = 256;
 
@@ -45,7 +48,10 @@ void Settler::ask_for(std::shared_ptr<const Front> listed) {
 
 Result<void> Settler::wait() {
   std::unique_lock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
   changed_.wait(lock, [this] { return asked_.empty() && !busy_; });
+  --waiting_;
   if (!error_) return {};
   return std::unexpected(*std::exchange(error_, std::nullopt));
 }
@@ -55,6 +61,7 @@ void Settler::work() {
   for (;;) {
     changed_.wait(lock, [this] { return !asked_.empty() || ending_; });
     if (asked_.empty()) return;
+    changed_.wait_for(lock, kGather, [this] { return ending_ || waiting_ != 0 || asked_.size() >= kBatch; });
     const auto end = asked_.begin() + static_cast<std::ptrdiff_t>(std::min(asked_.size(), kBatch));
     const Fronts batch(std::move_iterator(asked_.begin()), std::move_iterator(end));
     asked_.erase(asked_.begin(), end);

@@ -41,6 +41,7 @@ class Settler {
   std::condition_variable changed_;
   Fronts asked_;
   bool busy_ = false;
+  int waiting_ = 0;  ///< calls of wait()
   bool ending_ = false;
   std::optional<Error> error_;
   std::thread thread_;

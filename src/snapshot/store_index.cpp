@@ -71,15 +71,17 @@ Result<void> write_row(Database& database, const SnapshotInfo& info, std::uint64
 
 SnapshotInfo info_of(const Front& front, std::uint64_t bytes) {
   const Manifest& manifest = front.manifest;
-  return {.id = front.header.root,
-          .parent = manifest.parent,
-          .created_ns = manifest.created_ns,
-          .program = manifest.program.hash,
-          .program_name = manifest.program.name,
-          .actor = manifest.actor,
-          .fork_index = manifest.fork_index,
-          .own_bytes = bytes,
-          .memory_size = front.header.memory_size};
+  SnapshotInfo info;
+  info.id = front.header.root;
+  info.parent = manifest.parent;
+  info.created_ns = manifest.created_ns;
+  info.program = manifest.program.hash;
+  info.program_name = manifest.program.name;
+  info.actor = manifest.actor;
+  info.fork_index = manifest.fork_index;
+  info.own_bytes = bytes;
+  info.memory_size = front.header.memory_size;
+  return info;
 }
 
 Result<SnapshotInfo> read_row(Statement& row) {

@@ -204,13 +204,14 @@ Result<SnapshotFileInfo> read_snapshot_info(const std::filesystem::path& path) {
   DW_TRY_ASSIGN(const File file, File::open(path));
   DW_TRY_ASSIGN(const Front front, read_front(file));
   const bool packed = front.header.encoding == Encoding::packed;
-  SnapshotFileInfo info{.id = front.header.root,
-                        .manifest = front.manifest,
-                        .memory_size = front.header.memory_size,
-                        .file_size = front.header.file_size,
-                        .chunks = front.index.hashes().size(),
-                        .own_chunks = packed ? front.index.hashes().size() : front.layout.own_slots(),
-                        .packed = packed};
+  SnapshotFileInfo info;
+  info.id = front.header.root;
+  info.manifest = front.manifest;
+  info.memory_size = front.header.memory_size;
+  info.file_size = front.header.file_size;
+  info.chunks = front.index.hashes().size();
+  info.own_chunks = packed ? info.chunks : front.layout.own_slots();
+  info.packed = packed;
   if (front.signature) info.signer = front.signature->key;
   return info;
 }
