@@ -129,6 +129,38 @@ TEST(Store, GoesOnFromASnapshotWhoseImageIsGone) {
   EXPECT_LE(value_of(store->info(id)).own_bytes, 3 * kChunkSize);
 }
 
+TEST(Store, MemoryThatBecameZeroAndWhoseLayerIsGoneIsSavedAsZero) {
+  TestStore store;
+  const std::vector<std::byte> ones(kChunkSize, std::byte{1});
+  const auto layer_at = [&](std::size_t offset) {
+    const Image::Piece piece{offset, ones};
+    return value_of(Image::create(8 * kChunkSize, {&piece, 1}));
+  };
+  const auto stays = layer_at(kChunkSize);
+  auto goes = layer_at(5 * kChunkSize);
+  Snapshot snapshot;
+  snapshot.memory = value_of(Image::compose(8 * kChunkSize, {stays->extents()[0], goes->extents()[0]}));
+  const SnapshotId both = value_of(store->save(snapshot));
+  snapshot.memory = stays;
+  snapshot.manifest.parent = both;
+  goes.reset();
+  const SnapshotId one = value_of(store->save(snapshot));
+  store.reopen();
+  EXPECT_EQ(memory_in(store, one), bytes_of(*stays));
+}
+
+TEST(Store, SavesAllThatAnotherProcessTookAway) {
+  TestStore store;
+  FrozenMemory memory(16);
+  memory.fill(0, 10 * kChunkSize);
+  const SnapshotId parent = value_of(store->save(snapshot_of(memory)));
+  value_of(value_of(Store::open(store.options()))->remove(parent));
+  memory.fill(0, 100);
+  const SnapshotId child = value_of(store->save(snapshot_of(memory, parent)));
+  store.reopen();
+  EXPECT_EQ(memory_in(store, child), memory.plain());
+}
+
 TEST(Store, OneImageForAllWhoLoad) {
   TestStore store;
   FrozenMemory memory(8);
