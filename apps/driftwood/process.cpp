@@ -20,6 +20,10 @@ namespace {
 constexpr std::size_t kKeptOutput = 64 * kKiB;
 constexpr int kTick_ms = 200;
 
+/// Of the InterruptShield that lives, if any.
+volatile sig_atomic_t shielded = 0;
+volatile sig_atomic_t interrupted = 0;
+
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> list;
   for (const std::string& text : strings) list.push_back(const_cast<char*>(text.c_str()));
@@ -61,7 +65,10 @@ int spawn(const ProcessOptions& options, int output_fd, pid_t* child) {
   sigemptyset(&defaults);
   for (const int number : {SIGINT, SIGPIPE, SIGXFSZ}) sigaddset(&defaults, number);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  // A group of its own, so that all that it starts can be ended with it.
+  if (shielded != 0) flags |= POSIX_SPAWN_SETPGROUP;
+  posix_spawnattr_setflags(&attributes, flags);
   const std::vector<std::string> environment = merged_environment(options.environment);
   const int error = posix_spawnp(child, options.arguments[0].c_str(), &actions, &attributes,
                                  pointers(options.arguments).data(), pointers(environment).data());
@@ -70,12 +77,14 @@ int spawn(const ProcessOptions& options, int output_fd, pid_t* child) {
   return error;
 }
 
-std::string read_output(int fd, const std::function<void()>& tick) {
+std::string read_output(int fd, pid_t child, const std::function<void()>& tick) {
   std::string output;
   char block[4096];
   while (true) {
     pollfd waiting{fd, POLLIN, 0};
     const int ready = poll(&waiting, 1, kTick_ms);
+    // Again and again, until it has ended: it may have begun to listen only now.
+    if (interrupted != 0) kill(-child, SIGINT);
     if (tick) tick();
     if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     const ssize_t size = read(fd, block, sizeof(block));
@@ -103,7 +112,7 @@ Result<ProcessResult> run_process(const ProcessOptions& options) {
     return std::unexpected(start_error(options.arguments[0], error));
   }
   ProcessResult result;
-  result.output = read_output(ends[0], options.tick);
+  result.output = read_output(ends[0], child, options.tick);
   close(ends[0]);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -113,12 +122,18 @@ Result<ProcessResult> run_process(const ProcessOptions& options) {
 }
 
 InterruptShield::InterruptShield() {
-  struct sigaction ignore{};
-  ignore.sa_handler = SIG_IGN;
-  sigaction(SIGINT, &ignore, &previous_);
+  interrupted = 0;
+  shielded = 1;
+  struct sigaction note{};
+  note.sa_handler = [](int) { interrupted = 1; };
+  sigaction(SIGINT, &note, &previous_);
 }
 
-InterruptShield::~InterruptShield() { sigaction(SIGINT, &previous_, nullptr); }
+InterruptShield::~InterruptShield() {
+  sigaction(SIGINT, &previous_, nullptr);
+  shielded = 0;
+  interrupted = 0;
+}
 
 Error replace_process(const std::vector<std::string>& arguments) {
   execvp(arguments[0].c_str(), pointers(arguments).data());

@@ -27,7 +27,8 @@ struct ProcessResult {
 /// could not be started.
 Result<ProcessResult> run_process(const ProcessOptions& options);
 
-/// While it lives, Ctrl-C ends the programs that run_process runs, but not this process. One at a time.
+/// While it lives, Ctrl-C ends the program that run_process runs and those that it would run, but not this process.
+/// One at a time; programs that are run meanwhile are no longer in the terminal's foreground group.
 class InterruptShield {
  public:
   InterruptShield();
