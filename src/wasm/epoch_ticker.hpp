@@ -1,4 +1,4 @@
-// Advances the engine's epoch at a steady pace while some guest has a deadline.
+// Advances the engine's epoch at a steady pace while guests run.
 //
 // Compiled code compares the epoch with its store's deadline at each loop and
 // function entry; that is how a guest which never returns is ended. Some ticks after

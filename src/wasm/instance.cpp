@@ -105,8 +105,8 @@ struct Instance::State {
 
 template <typename Enter>
 Result<std::optional<int>> Instance::State::run(Enter enter) {
-  EpochTicker::Hold ticking;
-  if (watch.limited()) ticking = program->engine().ticker().hold();
+  // For deadlines, and for an interruption whose own tick is used up by a check that just ended (watch.hpp).
+  const EpochTicker::Hold ticking = program->engine().ticker().hold();
   if (!watch.begin()) return fail(ErrorCode::unavailable, "The instance is already running a call.");
   wasm_trap_t* raised = nullptr;
   const WasmErrorHandle error(enter(&raised));

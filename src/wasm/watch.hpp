@@ -1,7 +1,9 @@
 // Watches one guest run: its deadline, its interruption, and how it ended.
 //
 // The guest's store calls check() at each epoch while it runs; interrupt() may come
-// from any thread or signal handler at any time. Internal to src/wasm.
+// from any thread or signal handler at any time. One that comes between a check() and
+// the store's taking its next deadline from the epoch is seen at the tick after, so the
+// engine ticks while guests run. Internal to src/wasm.
 #pragma once
 
 #include <wasmtime.h>
