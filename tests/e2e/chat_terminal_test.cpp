@@ -89,6 +89,7 @@ TEST_F(ChatTerminal, HistoryOutlivesTheChat) {
   ASSERT_TRUE(second.shows("> ")) << second.screen();
   second.type("\x10\x10\r");  // Ctrl-P twice: the line before /quit
   EXPECT_TRUE(second.shows("There is no command /nonsense-of-yesterday")) << second.screen();
+  ASSERT_TRUE(second.shows("> ")) << second.screen();  // a Ctrl-D between two prompts would be the terminal's
   second.type(kCtrlD);
   EXPECT_EQ(second.ends(), 0) << second.screen();
 }
