@@ -6,8 +6,8 @@
 //
 // Messages of one actor are handled one after another, in the order in which they
 // came; different actors run at the same time, each on a thread of its own while it
-// handles a message, and none while it is at rest. When there are more that want to
-// run than threads, they take turns, a message each. An actor that traps, runs too
+// handles a message, and none while it is at rest. When more want to run than may
+// (NodeOptions::threads, workers.hpp), they take turns, a message each. An actor that traps, runs too
 // long or is killed ends alone, and the messages that wait for it fail with its reason.
 //
 // A message is handled as a whole or not at all: what its handler asked for (a
