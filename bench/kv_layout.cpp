@@ -1,5 +1,5 @@
 // Which order of a Context's KV rows decodes faster, and how many pages a token dirties:
-// the figures behind docs/decisions/0003-context-layout.md.
+// the figures behind docs/decisions/0002-context-layout.md.
 //
 // One token's stores and attention over all layers of a model of SmolLM2-135M's sizes,
 // in a Region's memory, between readings of as many bytes as that model's weights take
