@@ -159,7 +159,7 @@ Result<void> Forward::State::run(const ForwardRequest& request) {
 
   const auto n_all = static_cast<std::uint32_t>(tokens.size());
   const bool top_k = request.outputs == Outputs::top_k;
-  KvBinding kv{request.memory, request.context.offset, context.layout, context.n_tokens};
+  KvBinding kv{request.memory, request.context.offset, context.layout, context.n_tokens, 0};
   for (std::uint32_t done = 0; done < n_all;) {
     if (request.cancel != nullptr && request.cancel->load(std::memory_order_relaxed)) {
       return fail(ErrorCode::cancelled,
@@ -167,6 +167,7 @@ Result<void> Forward::State::run(const ForwardRequest& request) {
     }
     const std::uint32_t n = std::min(chunk, n_all - done);
     const bool is_last = done + n == n_all;
+    kv.n_tokens = n;
     OutputRows rows = is_last && request.outputs != Outputs::none ? OutputRows::last : OutputRows::none;
     std::size_t logits_offset = request.logits.offset;
     if (request.outputs == Outputs::all) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "device/graph.hpp"
 #include "device/import.hpp"
@@ -18,27 +19,29 @@
 
 namespace driftwood {
 
-/// The Context that a run works on.
+/// A Context that a run works on. Its rows of the pass follow one another, after those of the Contexts before it.
 struct KvBinding {
   const Import* memory = nullptr;
   std::size_t context_offset = 0;  ///< of the header in `memory`
   ContextLayout layout;
   std::uint32_t n_past = 0;
+  std::uint32_t n_tokens = 0;  ///< of the pass
 };
 
 class KvAccess {
  public:
   virtual ~KvAccess() = default;
 
-  /// Makes what all layers share.
-  virtual Result<void> begin(const BuildContext& build, Graph& graph, const KvBinding& binding) = 0;
+  /// Makes what all layers share. `sequences`, here and in prepare(), share out the tokens of the pass; where the
+  /// access takes one at a time, there is one.
+  virtual Result<void> begin(const BuildContext& build, Graph& graph, std::span<const KvBinding> sequences) = 0;
   /// Appends the rows of `k` and `v`, f32 [head_dim, n_head_kv, n_tokens], to the graph's nodes.
   virtual void store(const BuildContext& build, std::uint32_t layer, ggml_tensor* k, ggml_tensor* v) = 0;
   /// Causal attention of `q`, f32 [head_dim, n_head, n_tokens], over all rows of `layer`, which was
   /// stored before: f32 [head_dim * n_head, n_tokens].
   virtual ggml_tensor* attend(const BuildContext& build, std::uint32_t layer, ggml_tensor* q) = 0;
-  /// Points the graph at a Context; before each run.
-  virtual Result<void> prepare(Graph& graph, const KvBinding& binding) = 0;
+  /// Points the graph at Contexts; before each run.
+  virtual Result<void> prepare(Graph& graph, std::span<const KvBinding> sequences) = 0;
 };
 
 std::unique_ptr<KvAccess> make_fused_kv_access();

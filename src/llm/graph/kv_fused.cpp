@@ -9,7 +9,8 @@ namespace {
 
 class FusedKvAccess final : public KvAccess {
  public:
-  Result<void> begin(const BuildContext& build, Graph&, const KvBinding& binding) override {
+  Result<void> begin(const BuildContext& build, Graph&, std::span<const KvBinding> sequences) override {
+    const KvBinding& binding = sequences.front();
     const Hyperparameters& model = *build.hyperparameters;
     state_.token_stride = binding.layout.token_stride;
     state_.type = kv_ggml_type(binding.layout.kv_type);
@@ -41,7 +42,8 @@ class FusedKvAccess final : public KvAccess {
     return cpu::attention(build.ggml, q, stored_[layer], &nodes_[layer]);
   }
 
-  Result<void> prepare(Graph&, const KvBinding& binding) override {
+  Result<void> prepare(Graph&, std::span<const KvBinding> sequences) override {
+    const KvBinding& binding = sequences.front();
     state_.n_past = binding.n_past;
     const std::size_t records = binding.context_offset + binding.layout.kv_offset;
     state_.pass = binding.memory->host() + records + binding.n_past * state_.token_stride;

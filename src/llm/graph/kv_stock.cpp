@@ -10,7 +10,9 @@ namespace {
 
 class StockKvAccess final : public KvAccess {
  public:
-  Result<void> begin(const BuildContext& build, Graph& graph, const KvBinding& binding) override {
+  Result<void> begin(const BuildContext& build, Graph& graph, std::span<const KvBinding> sequences) override {
+    DW_CHECK(sequences.size() == 1);
+    const KvBinding& binding = sequences.front();
     const Hyperparameters& model = *build.hyperparameters;
     n_tokens_ = build.shape.n_tokens;
     n_kv_max_ = build.shape.n_kv_max;
@@ -56,7 +58,9 @@ class StockKvAccess final : public KvAccess {
     return ggml_reshape_2d(build.ggml, result, result->ne[0] * result->ne[1], n_tokens_);
   }
 
-  Result<void> prepare(Graph& graph, const KvBinding& binding) override {
+  Result<void> prepare(Graph& graph, std::span<const KvBinding> sequences) override {
+    DW_CHECK(sequences.size() == 1);
+    const KvBinding& binding = sequences.front();
     DW_TRY(graph.bind(rows_, *binding.memory, binding.context_offset + layout_.kv_offset));
     for (std::uint32_t i = 0; i < n_tokens_; ++i) index_values_[i] = std::int64_t{binding.n_past} + i;
     ggml_backend_tensor_set(indices_, index_values_.data(), 0, index_values_.size() * sizeof(std::int64_t));

@@ -52,7 +52,7 @@ Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_cont
   ggml_set_input(tokens_);
   ggml_set_input(positions_);
   const BuildContext build{context, nodes, &model, &model.hyperparameters(), shape_, positions_, &products_};
-  DW_TRY(access_->begin(build, graph, kv));
+  DW_TRY(access_->begin(build, graph, {&kv, 1}));
 
   const std::uint32_t n_layer = model.hyperparameters().n_layer;
   ggml_tensor* residual = embed(build, tokens_);
@@ -81,7 +81,7 @@ Result<void> TransformerGraph::run(std::span<const Token> tokens, const KvBindin
   }
   ggml_backend_tensor_set(tokens_, tokens.data(), 0, tokens.size_bytes());
   ggml_backend_tensor_set(positions_, position_values_.data(), 0, position_values_.size() * sizeof(std::int32_t));
-  DW_TRY(access_->prepare(*graph_, kv));
+  DW_TRY(access_->prepare(*graph_, {&kv, 1}));
   if (logits_ != nullptr && !shape_.host_logits) DW_TRY(graph_->bind(logits_, *kv.memory, logits_offset));
   return graph_->run(cancel);
 }
