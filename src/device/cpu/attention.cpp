@@ -73,6 +73,8 @@ void attend_one(const AttentionNode& node, const float* q, float* out, std::uint
   static thread_local std::vector<float> scaled;
   scaled.resize(values_size);
   std::transform(q, q + values_size, scaled.begin(), [&](float x) { return x * node.scale; });
+  static thread_local std::vector<float> scratch;
+  scratch.resize(std::size_t{node.n_head} * kChunk);
 
   const std::uint32_t share_begin = n_chunks * thread / n_threads;
   const std::uint32_t share_end = n_chunks * (thread + 1) / n_threads;
@@ -87,7 +89,7 @@ void attend_one(const AttentionNode& node, const float* q, float* out, std::uint
     float* maximum = values + values_size;
     const std::uint32_t chunk_begin = (first_chunk + chunk) * kChunk;
     attend_chunk(rows, more ? &next : nullptr, begin > chunk_begin ? begin - chunk_begin : 0, shape, scaled.data(),
-                 values, maximum, maximum + node.n_head);
+                 scratch.data(), values, maximum, maximum + node.n_head);
   }
   if (!state.work.finish(n_threads)) return;
 

@@ -25,10 +25,13 @@ constexpr std::size_t kQ8Bytes = kQ8Block + sizeof(hwy::float16_t);
 constexpr std::uint32_t kRowBlock = 6;   // query rows that share loads of a chunk
 constexpr std::uint32_t kHeadBlock = 4;  // query heads of a group that share loads of a row
 constexpr std::uint32_t kTokenBlock = 4;
+constexpr std::size_t kCacheLine = 64;
 
 /// `lanes` elements of an f16 row.
 struct HalfRow {
   const std::byte* data;
+
+  static constexpr std::size_t bytes(std::size_t elements) { return elements * sizeof(hwy::float16_t); }
 
   HWY_INLINE Vec load(std::size_t element) const {
     const Float d;
@@ -41,6 +44,8 @@ struct HalfRow {
 struct Q8Row {
   const std::byte* data;
 
+  static constexpr std::size_t bytes(std::size_t elements) { return elements / kQ8Block * kQ8Bytes; }
+
   HWY_INLINE Vec load(std::size_t element) const {
     const Float d;
     const hn::Rebind<std::int8_t, Float> d8;
@@ -52,10 +57,6 @@ struct Q8Row {
     return hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, bytes)), hn::Set(d, ggml_fp16_to_fp32(scale)));
   }
 };
-
-HWY_INLINE std::size_t head_bytes(ggml_type type, std::uint32_t head_dim) {
-  return type == GGML_TYPE_F16 ? head_dim * sizeof(hwy::float16_t) : head_dim / kQ8Block * kQ8Bytes;
-}
 
 HWY_INLINE float max_of(const float* x, std::uint32_t n) {
   float largest = -std::numeric_limits<float>::infinity();
@@ -112,18 +113,32 @@ HWY_INLINE void dot_block(const std::byte* const* keys, std::size_t offset, cons
   }
 }
 
+/// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
+/// power of two fall into few of its sets, and drive each other out before they are read.
+HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
+  std::size_t i = 0;
+  do {
+    __builtin_prefetch(from + i, 0, 2);
+    i += kCacheLine;
+  } while (i < bytes);
+}
+
 /// values[h] = sum over t of weights[h][t] * v[t], for kHeads heads, kVectors vectors of dimensions.
 template <std::uint32_t kHeads, std::uint32_t kVectors, typename Row>
-HWY_INLINE void weigh_block(const ChunkRows& rows, std::uint32_t begin, std::size_t offset, std::size_t dimension,
-                            const float* weights, std::uint32_t head_dim, float* values) {
+HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, std::size_t offset,
+                            std::size_t dimension, const float* weights, std::uint32_t head_dim, float* values) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
+  const std::size_t part_offset = offset + Row::bytes(dimension);
+  const std::size_t part_bytes = Row::bytes(kVectors * lanes);
+  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   Vec sums[kHeads][kVectors];
   for (std::uint32_t h = 0; h < kHeads; ++h) {
     for (std::uint32_t i = 0; i < kVectors; ++i) sums[h][i] = hn::Zero(d);
   }
   for (std::uint32_t t = begin; t < rows.n; ++t) {
     const Row row{rows.keys[t] + offset};
+    if (t < n_next) prefetch(next->keys[t] + part_offset, part_bytes);
     Vec v[kVectors];
     for (std::uint32_t i = 0; i < kVectors; ++i) v[i] = row.load(dimension + i * lanes);
     for (std::uint32_t h = 0; h < kHeads; ++h) {
@@ -138,85 +153,82 @@ HWY_INLINE void weigh_block(const ChunkRows& rows, std::uint32_t begin, std::siz
   }
 }
 
-/// Asks for one head's part of the rows of tokens [begin, end).
-HWY_INLINE void prefetch(const ChunkRows& rows, std::uint32_t begin, std::uint32_t end, std::size_t offset,
-                         std::size_t bytes) {
-  for (std::uint32_t t = begin; t < HWY_MIN(end, rows.n); ++t) {
-    for (std::size_t i = offset; i < offset + bytes; i += 64) {
-      __builtin_prefetch(rows.keys[t] + i);
-      __builtin_prefetch(rows.keys[t] + rows.row_bytes + i);
+/// Calls `work<kHeads>(head, offset, is_first)` for all query heads, in blocks of a group that share a KV head;
+/// `offset`: of that KV head in a row; `is_first`: the block is its group's first.
+template <typename Row, typename Work>
+HWY_INLINE void for_head_blocks(const HeadShape& shape, const Work& work) {
+  const std::uint32_t group = shape.n_head / shape.n_head_kv;
+  for (std::uint32_t kv_head = 0; kv_head < shape.n_head_kv; ++kv_head) {
+    const std::size_t offset = Row::bytes(std::size_t{kv_head} * shape.head_dim);
+    for (std::uint32_t done = 0; done < group; done += kHeadBlock) {
+      const std::uint32_t head = kv_head * group + done;
+      switch (HWY_MIN(group - done, kHeadBlock)) {
+        case 1: work.template operator()<1>(head, offset, done == 0); break;
+        case 2: work.template operator()<2>(head, offset, done == 0); break;
+        case 3: work.template operator()<3>(head, offset, done == 0); break;
+        default: work.template operator()<kHeadBlock>(head, offset, done == 0); break;
+      }
     }
   }
 }
 
-template <std::uint32_t kHeads, typename Row>
-HWY_INLINE void attend_heads(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, std::size_t head_offset,
-                             const HeadShape& shape, const float* q, float* values, float* maximum, float* sum) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  alignas(64) float scores[kHeads * kChunk];
-  for (float& score : scores) score = -std::numeric_limits<float>::infinity();
-  std::uint32_t t = begin;
-  for (; t + kTokenBlock <= rows.n; t += kTokenBlock) {
-    if (next != nullptr) prefetch(*next, t, t + kTokenBlock, head_offset, head_bytes(rows.type, shape.head_dim));
-    dot_block<kHeads, kTokenBlock, Row>(rows.keys + t, head_offset, q, shape.head_dim, scores + t);
-  }
-  for (; t < rows.n; ++t) dot_block<kHeads, 1, Row>(rows.keys + t, head_offset, q, shape.head_dim, scores + t);
-  for (std::uint32_t h = 0; h < kHeads; ++h) {
-    float* row = scores + h * kChunk;
-    // Only the scores that are there: a capped -infinity would be a number.
-    if (shape.softcap != 0.0F) {
-      for (std::uint32_t i = 0; i < begin; ++i) row[i] = 0.0F;
-      apply_softcap(row, kChunk, shape.softcap);
-      for (std::uint32_t i = 0; i < begin; ++i) row[i] = -std::numeric_limits<float>::infinity();
-      for (std::uint32_t i = rows.n; i < kChunk; ++i) row[i] = -std::numeric_limits<float>::infinity();
-    }
-    maximum[h] = max_of(row + begin, rows.n - begin);
-    sum[h] = exponentials(row, maximum[h]);
-  }
-  const std::size_t value_offset = rows.row_bytes + head_offset;
-  std::size_t dimension = 0;
-  for (; dimension + 4 * lanes <= shape.head_dim; dimension += 4 * lanes) {
-    weigh_block<kHeads, 4, Row>(rows, begin, value_offset, dimension, scores, shape.head_dim, values);
-  }
-  for (; dimension < shape.head_dim; dimension += 2 * lanes) {
-    weigh_block<kHeads, 2, Row>(rows, begin, value_offset, dimension, scores, shape.head_dim, values);
-  }
+/// One row of scores, of which [begin, end) are there, becomes weights; the others become 0.
+HWY_INLINE void soft_max(float* row, std::uint32_t begin, std::uint32_t end, float softcap, float& maximum,
+                         float& sum) {
+  if (softcap != 0.0F) apply_softcap(row, kChunk, softcap);
+  // After the cap, which makes a number of -infinity.
+  for (std::uint32_t t = 0; t < begin; ++t) row[t] = -std::numeric_limits<float>::infinity();
+  for (std::uint32_t t = end; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
+  maximum = max_of(row + begin, end - begin);
+  sum = exponentials(row, maximum);
 }
 
 template <typename Row>
 void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                       const float* q, float* values, float* maximum, float* sum) {
-  const std::uint32_t group = shape.n_head / shape.n_head_kv;
-  const std::size_t bytes = head_bytes(rows.type, shape.head_dim);
-  for (std::uint32_t kv_head = 0; kv_head < shape.n_head_kv; ++kv_head) {
-    const std::size_t offset = kv_head * bytes;
-    for (std::uint32_t done = 0; done < group;) {
-      const std::uint32_t head = kv_head * group + done;
-      const std::uint32_t heads = HWY_MIN(group - done, kHeadBlock);
-      const float* qh = q + std::size_t{head} * shape.head_dim;
-      float* vh = values + std::size_t{head} * shape.head_dim;
-      const ChunkRows* wanted = done == 0 ? next : nullptr;
-      const auto attend = [&]<std::uint32_t kHeads>() {
-        attend_heads<kHeads, Row>(rows, wanted, begin, offset, shape, qh, vh, maximum + head, sum + head);
-      };
-      switch (heads) {
-        case 1: attend.template operator()<1>(); break;
-        case 2: attend.template operator()<2>(); break;
-        case 3: attend.template operator()<3>(); break;
-        default: attend.template operator()<kHeadBlock>(); break;
-      }
-      done += heads;
-    }
+                       const float* q, float* scores, float* values, float* maximum, float* sum) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  const std::uint32_t head_dim = shape.head_dim;
+  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
+  // Keys are asked for while keys are multiplied, values while values are: the memory is never idle.
+  std::uint32_t t = begin;
+  for (; t + kTokenBlock <= rows.n; t += kTokenBlock) {
+    for (std::uint32_t i = t; i < HWY_MIN(t + kTokenBlock, n_next); ++i) prefetch(next->keys[i], rows.row_bytes);
+    for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool) {
+      dot_block<kHeads, kTokenBlock, Row>(rows.keys + t, offset, q + std::size_t{head} * head_dim, head_dim,
+                                          scores + head * kChunk + t);
+    });
   }
+  for (; t < rows.n; ++t) {
+    for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool) {
+      dot_block<kHeads, 1, Row>(rows.keys + t, offset, q + std::size_t{head} * head_dim, head_dim,
+                                scores + head * kChunk + t);
+    });
+  }
+  for (std::uint32_t head = 0; head < shape.n_head; ++head) {
+    soft_max(scores + head * kChunk, begin, rows.n, shape.softcap, maximum[head], sum[head]);
+  }
+  for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool is_first) {
+    const ChunkRows* wanted = is_first ? next : nullptr;
+    const std::size_t value_offset = rows.row_bytes + offset;
+    const float* weights = scores + head * kChunk;
+    float* into = values + std::size_t{head} * head_dim;
+    std::size_t dimension = 0;
+    for (; dimension + 4 * lanes <= head_dim; dimension += 4 * lanes) {
+      weigh_block<kHeads, 4, Row>(rows, wanted, begin, value_offset, dimension, weights, head_dim, into);
+    }
+    for (; dimension < head_dim; dimension += 2 * lanes) {
+      weigh_block<kHeads, 2, Row>(rows, wanted, begin, value_offset, dimension, weights, head_dim, into);
+    }
+  });
 }
 
 void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                  const float* q, float* values, float* maximum, float* sum) {
+                  const float* q, float* scratch, float* values, float* maximum, float* sum) {
   if (rows.type == GGML_TYPE_F16) {
-    attend_chunk_rows<HalfRow>(rows, next, begin, shape, q, values, maximum, sum);
+    attend_chunk_rows<HalfRow>(rows, next, begin, shape, q, scratch, values, maximum, sum);
   } else {
-    attend_chunk_rows<Q8Row>(rows, next, begin, shape, q, values, maximum, sum);
+    attend_chunk_rows<Q8Row>(rows, next, begin, shape, q, scratch, values, maximum, sum);
   }
 }
 
@@ -273,10 +285,11 @@ HWY_INLINE void multiply(const float* a, std::size_t a_stride, const float* b, s
 
 /// The chunk's keys of one head as [head_dim][kChunk] and its values as [kChunk][head_dim], in f32.
 template <typename Row>
-HWY_INLINE void unpack_chunk(const ChunkRows& rows, std::size_t head_offset, std::uint32_t head_dim, float* keys,
+HWY_INLINE void unpack_chunk(const ChunkRows& rows, std::uint32_t kv_head, std::uint32_t head_dim, float* keys,
                              float* values) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
+  const std::size_t head_offset = Row::bytes(std::size_t{kv_head} * head_dim);
   alignas(64) float line[16];
   for (std::uint32_t t = 0; t < rows.n; ++t) {
     const Row key{rows.keys[t] + head_offset};
@@ -322,11 +335,10 @@ void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& 
   float* scores = values + std::size_t{head_dim} * kChunk;
   float* weighted = scores + std::size_t{n_rows} * kChunk;
 
-  const std::size_t offset = kv_head * head_bytes(rows.type, head_dim);
   if (rows.type == GGML_TYPE_F16) {
-    unpack_chunk<HalfRow>(rows, offset, head_dim, keys, values);
+    unpack_chunk<HalfRow>(rows, kv_head, head_dim, keys, values);
   } else {
-    unpack_chunk<Q8Row>(rows, offset, head_dim, keys, values);
+    unpack_chunk<Q8Row>(rows, kv_head, head_dim, keys, values);
   }
   multiply(q, head_dim, keys, n_rows, head_dim, kChunk, scores);
   for (std::uint32_t r = 0; r < n_rows; ++r) {
@@ -365,8 +377,8 @@ HWY_EXPORT(attend_tile);
 HWY_EXPORT(merge_partial);
 
 void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                  const float* q, float* values, float* maximum, float* sum) {
-  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, begin, shape, q, values, maximum, sum);
+                  const float* q, float* scratch, float* values, float* maximum, float* sum) {
+  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, begin, shape, q, scratch, values, maximum, sum);
 }
 
 void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& shape, const float* q,
