@@ -58,6 +58,8 @@ class Layer {
   const std::byte* view() const noexcept { return view_.data(); }
   /// What to map copy-on-write: a file and the place of the first byte in it.
   int fd() const noexcept { return fd_; }
+  /// The memory file that holds the bytes; null for a file on disk.
+  const std::shared_ptr<const MemoryFile>& memory_file() const noexcept { return memory_file_; }
   std::size_t file_offset() const noexcept { return range_.offset; }
 
  private:

@@ -161,6 +161,26 @@ void Region::unpin(ByteRange range) noexcept {
   pins_.erase(pin);
 }
 
+void Region::observe(std::weak_ptr<RegionObserver> observer) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(observers_, [](const auto& known) { return known.expired(); });
+  const auto is_same = [&](const auto& known) {
+    return !known.owner_before(observer) && !observer.owner_before(known);
+  };
+  if (std::ranges::none_of(observers_, is_same)) observers_.push_back(std::move(observer));
+}
+
+void Region::tell_before_seal() const noexcept {
+  std::vector<std::weak_ptr<RegionObserver>> observers;
+  {
+    const std::lock_guard lock(mutex_);
+    observers = observers_;
+  }
+  for (const auto& known : observers) {
+    if (const auto observer = known.lock()) observer->before_seal(*this);
+  }
+}
+
 std::shared_ptr<const Image> Region::image() const {
   const std::lock_guard lock(mutex_);
   return image_;

@@ -42,6 +42,14 @@ struct RegionOptions {
 
 class Region;
 
+/// Hears of what a Region is about to do. Called on the thread that does it.
+class RegionObserver {
+ public:
+  virtual ~RegionObserver() = default;
+  /// Before the pages are mapped anew; the bytes stay as they are.
+  virtual void before_seal(const Region& region) noexcept = 0;
+};
+
 /// A hold on a byte range: while it lives, the pages under it are not remapped
 /// and the Region may not be destroyed. Move-only.
 class Pin {
@@ -112,6 +120,22 @@ class Region {
   /// The parts of `range`, in order, that are as the Image has them: not written since. Pages never sealed are not
   /// among them. Costs a system call where there is a fast way to tell; elsewhere the list is empty.
   std::vector<CleanPiece> clean_pieces(ByteRange range) const;
+  /// Where bytes lie: two places of one file and offset hold the same bytes, once they are sealed.
+  struct Place {
+    ByteRange range;                   ///< in the Region
+    std::shared_ptr<const void> file;  ///< a name for what they lie in, not to be read
+    std::size_t file_offset = 0;
+    bool sealed = false;  ///< they will not change there; else they are the Region's own, as it writes them
+  };
+  /// The parts of `range`, in order, that lie in a file; pages that were copied on write lie in none. Costs what
+  /// clean_pieces costs.
+  std::vector<Place> places(ByteRange range) const;
+
+  /// Expires with the Region.
+  std::weak_ptr<const void> life() const noexcept { return life_; }
+  /// `observer` hears of this Region as long as both live.
+  void observe(std::weak_ptr<RegionObserver> observer);
+
   /// Bytes of the pages that were written since the last seal (or ever, where there was none), those that share a
   /// page included: what the next seal takes, and what only this Region has.
   Result<std::size_t> written_bytes() const { return written_bytes({0, size()}); }
@@ -157,6 +181,7 @@ class Region {
   Result<void> flatten();
 
   void unpin(ByteRange range) noexcept;
+  void tell_before_seal() const noexcept;
 
   const RegionOptions options_;
   std::byte* const base_;
@@ -167,6 +192,8 @@ class Region {
   std::vector<Segment> segments_;       ///< by offset, without gaps, up to size()
   std::shared_ptr<const Image> image_;
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
+  std::vector<std::weak_ptr<RegionObserver>> observers_;
+  std::shared_ptr<const int> life_ = std::make_shared<const int>(0);
 };
 
 }  // namespace driftwood

@@ -62,6 +62,7 @@ std::size_t sum(std::span<const ByteRange> ranges) {
 }  // namespace
 
 Result<std::shared_ptr<const Image>> Region::seal() {
+  tell_before_seal();
   const std::lock_guard lock(mutex_);
   if (!pins_.empty()) {
     return fail(ErrorCode::unavailable,
@@ -238,6 +239,52 @@ void Region::add_clean(ByteRange range, std::vector<CleanPiece>& pieces) const {
     }
     pieces.push_back({{from, to - from}, at});
   }
+}
+
+std::vector<Region::Place> Region::places(ByteRange range) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Place> places;
+  if (!range.within(size())) return places;
+  const auto add = [&places](const Place& place) {
+    if (place.range.size == 0) return;
+    if (!places.empty()) {
+      Place& last = places.back();
+      const std::size_t size = last.range.size;
+      if (last.range.offset + size == place.range.offset && last.file == place.file &&
+          last.file_offset + size == place.file_offset && last.sealed == place.sealed) {
+        last.range.size += place.range.size;
+        return;
+      }
+    }
+    places.push_back(place);
+  };
+  const std::size_t end = range.offset + range.size;
+  for (const Segment& segment : segments_) {
+    if (!segment.range.overlaps(range)) continue;
+    const std::size_t from = std::max(segment.range.offset, range.offset);
+    const std::size_t to = std::min(segment.range.offset + segment.range.size, end);
+    if (segment.layer == nullptr) {
+      add({{from, to - from}, file_, from, false});
+      continue;
+    }
+    Result<std::vector<ByteRange>> changed = std::vector<ByteRange>{{from, to - from}};
+    if (system_memory::can_find_written()) changed = written({from, to - from});
+    if (!changed) return {};
+    changed->push_back({to, 0});  // the end
+    const std::shared_ptr<const MemoryFile>& memory_file = segment.layer->memory_file();
+    std::shared_ptr<const void> file = segment.layer;
+    std::size_t shift = segment.layer_offset;
+    if (memory_file != nullptr) {
+      file = memory_file;
+      shift += segment.layer->file_offset();
+    }
+    std::size_t at = from;
+    for (const ByteRange& dirty : *changed) {
+      if (dirty.offset > at) add({{at, dirty.offset - at}, file, shift + (at - segment.range.offset), true});
+      at = std::max(at, dirty.offset + dirty.size);
+    }
+  }
+  return places;
 }
 
 Result<std::size_t> Region::written_bytes(ByteRange range) const {
