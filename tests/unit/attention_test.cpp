@@ -26,55 +26,89 @@ struct Case {
   float softcap = 0.0F;
   int threads = 2;
   std::vector<std::uint32_t> cuts = {};  // where the sequence is cut into spans
+  std::uint32_t branch = 0;              // sequences of one branch have the same rows, all have those before `fork`
+  std::uint32_t fork = 0;
 };
 
-/// A sequence's records with random rows, queries, and what comes out.
+/// A sequence's records with random rows, and queries.
 class Sequence {
  public:
-  explicit Sequence(const Case& c) : case_(c), random_(c.n_past * 31 + c.n) {
+  explicit Sequence(const Case& c) : case_(c) {
     row_elements_ = std::size_t{c.n_head_kv} * c.head_dim;
     row_bytes_ = ggml_row_size(c.type, static_cast<std::int64_t>(row_elements_));
     stride_ = (kLayers * 2 * row_bytes_ + 63) / 64 * 64;
     const std::uint32_t all = c.n_past + c.n;
     records_.resize(all * stride_);
-    keys_ = normal(all * row_elements_);
-    values_ = normal(all * row_elements_);
-    queries_ = normal(std::size_t{c.n} * c.n_head * c.head_dim);
+    for (std::uint32_t t = 0; t < all; ++t) {
+      append_normal(t, 0, row_elements_, keys_);
+      append_normal(t, 1, row_elements_, values_);
+      if (t >= c.n_past) append_normal(t, 2, std::size_t{c.n_head} * c.head_dim, queries_);
+    }
     for (std::uint32_t t = 0; t < c.n_past; ++t) store(t);
 
-    state_.token_stride = stride_;
-    state_.type = c.type;
-    state_.n_past = c.n_past;
-    state_.pass = records_.data() + c.n_past * stride_;
+    place_.token_stride = stride_;
+    place_.row_bytes = row_bytes_;
+    place_.type = c.type;
+    place_.n_past = c.n_past;
+    place_.n_tokens = c.n;
+    place_.pass = records_.data() + c.n_past * stride_;
     std::uint32_t begin = 0;
     for (const std::uint32_t cut : c.cuts) {
-      state_.spans.push_back({records_.data() + begin * stride_, cut - begin});
+      place_.spans.push_back({records_.data() + begin * stride_, cut - begin});
       begin = cut;
     }
-    state_.spans.push_back({records_.data() + begin * stride_, all - begin});
-    node_ = {&state_,     kLayer * 2 * row_bytes_,
-             row_bytes_,  c.n_head,
-             c.n_head_kv, c.head_dim,
-             c.window,    1.0F / std::sqrt(static_cast<float>(c.head_dim)),
-             c.softcap};
+    place_.spans.push_back({records_.data() + begin * stride_, all - begin});
   }
 
-  std::vector<float> run() {
-    const Context context(ggml_init({std::size_t{64} << 20, nullptr, false}));
-    const auto tensor = [&](const float* data, std::uint32_t heads) {
-      ggml_tensor* made = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, case_.head_dim, heads, case_.n);
-      std::memcpy(made->data, data, ggml_nbytes(made));
+  std::vector<float> run() { return run_pass({this}).front(); }
+
+  /// Has its first `n` tokens, which must have the same rows, read where another sequence has them.
+  void read_from(const Sequence& other, std::uint32_t n) {
+    place_.spans = {{other.records_.data(), n}, {records_.data() + n * stride_, case_.n_past + case_.n - n}};
+  }
+
+  /// The results of all sequences in one pass.
+  static std::vector<std::vector<float>> run_pass(const std::vector<Sequence*>& sequences) {
+    const Case& c = sequences.front()->case_;
+    KvState state;
+    AttentionNode node{.state = &state,
+                       .layer = kLayer,
+                       .heads = {c.n_head, c.n_head_kv, c.head_dim},
+                       .sliding_window = c.window,
+                       .scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim)),
+                       .softcap = c.softcap};
+    std::vector<float> queries, keys, values;
+    for (const Sequence* sequence : sequences) {
+      const auto pass = static_cast<std::ptrdiff_t>(sequence->case_.n_past * sequence->row_elements_);
+      state.sequences.push_back(sequence->place_);
+      queries.insert(queries.end(), sequence->queries_.begin(), sequence->queries_.end());
+      keys.insert(keys.end(), sequence->keys_.begin() + pass, sequence->keys_.end());
+      values.insert(values.end(), sequence->values_.begin() + pass, sequence->values_.end());
+    }
+    state.plan(node.heads, {&c.window, 1}, static_cast<std::uint32_t>(c.threads));
+
+    const Context context(ggml_init({std::size_t{128} << 20, nullptr, false}));
+    const auto tensor = [&](const std::vector<float>& data, std::uint32_t heads) {
+      ggml_tensor* made = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, c.head_dim, heads,
+                                             static_cast<std::int64_t>(data.size() / heads / c.head_dim));
+      std::memcpy(made->data, data.data(), ggml_nbytes(made));
       return made;
     };
-    ggml_tensor* q = tensor(queries_.data(), case_.n_head);
-    ggml_tensor* k = tensor(keys_.data() + case_.n_past * row_elements_, case_.n_head_kv);
-    ggml_tensor* v = tensor(values_.data() + case_.n_past * row_elements_, case_.n_head_kv);
-    ggml_tensor* out = attention(context.get(), q, store_kv(context.get(), k, v, &node_), &node_);
+    ggml_tensor* stored = store_kv(context.get(), tensor(keys, c.n_head_kv), tensor(values, c.n_head_kv), &node);
+    ggml_tensor* out = attention(context.get(), tensor(queries, c.n_head), stored, &node);
     ggml_cgraph* graph = ggml_new_graph(context.get());
     ggml_build_forward_expand(graph, out);
-    EXPECT_EQ(ggml_graph_compute_with_ctx(context.get(), graph, case_.threads), GGML_STATUS_SUCCESS);
+    // Twice, as a graph of two layers does, so that what the threads share must be as new after a run.
+    std::vector<std::vector<float>> results;
+    for (int run = 0; run < 2; ++run) {
+      EXPECT_EQ(ggml_graph_compute_with_ctx(context.get(), graph, c.threads), GGML_STATUS_SUCCESS);
+    }
     const auto* data = static_cast<const float*>(out->data);
-    return {data, data + ggml_nelements(out)};
+    for (const Sequence* sequence : sequences) {
+      results.emplace_back(data, data + sequence->queries_.size());
+      data += sequence->queries_.size();
+    }
+    return results;
   }
 
   /// Softmax attention as the textbook has it, over the rows as they were rounded on storing.
@@ -113,11 +147,11 @@ class Sequence {
   static constexpr std::size_t kLayers = 3;
   static constexpr std::size_t kLayer = 1;
 
-  std::vector<float> normal(std::size_t n) {
+  void append_normal(std::uint32_t t, std::uint32_t kind, std::size_t n, std::vector<float>& x) const {
+    const std::uint32_t branch = t < case_.fork ? 0 : case_.branch;
+    std::mt19937 random((t * 97 + branch) * 3 + kind);
     std::normal_distribution<float> distribution;
-    std::vector<float> x(n);
-    std::generate(x.begin(), x.end(), [&] { return distribution(random_); });
-    return x;
+    std::generate_n(std::back_inserter(x), n, [&] { return distribution(random); });
   }
 
   void store(std::uint32_t t) {
@@ -136,12 +170,10 @@ class Sequence {
   }
 
   Case case_;
-  std::mt19937 random_;
   std::size_t row_elements_ = 0, row_bytes_ = 0, stride_ = 0;
   std::vector<std::byte> records_;
   std::vector<float> keys_, values_, queries_;
-  KvState state_;
-  AttentionNode node_;
+  KvSequence place_;
 };
 
 double largest_difference(const std::vector<float>& a, const std::vector<double>& b) {
@@ -215,6 +247,83 @@ TEST(Attention, DoesNotDependOnHowTheSequenceIsCut) {
     EXPECT_EQ(whole, Sequence({.n_past = 500, .n = n, .cuts = {1, 2, 100, 260, 500}}).run());
     EXPECT_EQ(whole, Sequence({.n_past = 500, .n = n, .cuts = {64, 128}}).run());
   }
+}
+
+TEST(Attention, ATokensBitsDoNotDependOnWhatElseItsPassHas) {
+  for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
+    for (const auto& [window, softcap] : {std::pair(0U, 0.0F), std::pair(70U, 0.0F), std::pair(0U, 3.0F)}) {
+      for (const std::uint32_t n_past : {0U, 40U, 130U}) {
+        Case c{.n_past = n_past, .n = 75, .type = type, .window = window, .softcap = softcap};
+        const std::vector<float> together = Sequence(c).run();
+        const std::size_t row = std::size_t{c.n_head} * c.head_dim;
+        for (const auto& [first, n] : {std::pair(0U, 1U), std::pair(23U, 1U), std::pair(24U, 2U), std::pair(26U, 31U),
+                                       std::pair(57U, 17U), std::pair(74U, 1U)}) {
+          c.n_past = n_past + first;
+          c.n = n;
+          const auto begin = together.begin() + static_cast<std::ptrdiff_t>(first * row);
+          ASSERT_EQ(Sequence(c).run(), std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(n * row)))
+              << n << " tokens from " << c.n_past << ", window " << window << ", softcap " << softcap;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, SequencesOfAPassDoNotDisturbEachOther) {
+  std::vector<Sequence> sequences;
+  sequences.reserve(12);
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    sequences.emplace_back(Case{.n_past = 1 + 61 * i,
+                                .n = i % 4 == 3 ? 20 + i : 1,
+                                .type = i % 3 == 0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16,
+                                .threads = 3,
+                                .branch = i});
+  }
+  std::vector<Sequence*> all;
+  for (Sequence& sequence : sequences) all.push_back(&sequence);
+  const auto together = Sequence::run_pass(all);
+  for (std::size_t i = 0; i < sequences.size(); ++i) EXPECT_EQ(sequences[i].run(), together[i]) << "sequence " << i;
+}
+
+TEST(Attention, ASharedBeginningChangesNoBit) {
+  for (const std::uint32_t window : {0U, 100U, 200U}) {
+    for (const std::uint32_t shared : {63U, 64U, 200U, 256U}) {
+      std::vector<Sequence> alone, sharing;
+      const std::uint32_t n = 14;
+      alone.reserve(n);
+      sharing.reserve(n);
+      for (std::uint32_t i = 0; i < n; ++i) {
+        const Case c{.n_past = shared + 9 * i, .window = window, .branch = 1 + i, .fork = shared};
+        alone.emplace_back(c);
+        sharing.emplace_back(c);
+        // All but two read the first one's rows; one of them only some.
+        if (i != 3 && i != 4) sharing[i].read_from(sharing[0], i == 5 ? 61 : shared);
+      }
+      std::vector<Sequence*> all;
+      for (Sequence& sequence : sharing) all.push_back(&sequence);
+      const auto together = Sequence::run_pass(all);
+      for (std::size_t i = 0; i < n; ++i) {
+        ASSERT_EQ(alone[i].run(), together[i]) << "sequence " << i << " of " << shared << " tokens, window " << window;
+      }
+    }
+  }
+}
+
+TEST(AttentionPlan, ReadsASharedBeginningOnceForAll) {
+  std::vector<std::byte> prefix(1), own(8);
+  std::vector<KvSequence> sequences(8);
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    sequences[i].spans = {{prefix.data(), 1000}, {&own[i], 64}};
+    sequences[i].n_past = 1020;
+  }
+  sequences[7].spans.front().tokens = &own[7];
+  const AttentionPlan plan = plan_attention(sequences, {9, 3, 64}, 0, 2);
+  ASSERT_EQ(plan.groups.size(), 1U);
+  EXPECT_EQ(plan.groups[0].members.size(), 7U);
+  EXPECT_EQ(plan.groups[0].n_chunks, 1000U / kChunk);
+  EXPECT_EQ(plan.queries[0].first_chunk, 1000U / kChunk);
+  EXPECT_EQ(plan.queries[0].end_chunk, 1020U / kChunk + 1);
+  EXPECT_EQ(plan.queries[7].first_chunk, 0U);
 }
 
 }  // namespace

@@ -4,188 +4,313 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <limits>
 
 #include "core/error.hpp"
 #include "device/cpu/attention_kernels.hpp"
+#include "device/cpu/work_counter.hpp"
 
 namespace driftwood::cpu {
-namespace {
 
-constexpr std::uint32_t kTileTokens = 32;  // query tokens of a prefill task
-
-HeadShape shape_of(const AttentionNode& node) { return {node.n_head, node.n_head_kv, node.head_dim, node.softcap}; }
-
-/// Walks over the sequence's records in order.
-class RowCursor {
+/// Results of all query heads of some tokens or chunks, one after another: values, then maxima, then sums.
+class PartialStore {
  public:
-  RowCursor(const AttentionNode& node, std::uint32_t token) : node_(node) {
-    while (token >= node.state->spans[span_].n_tokens) token -= node.state->spans[span_++].n_tokens;
-    in_span_ = token;
+  void resize(const AttentionHeads& heads, std::uint32_t n) {
+    heads_ = heads;
+    const std::size_t size = n * stride();
+    if (floats_.size() < size) floats_.resize(size);
   }
-
-  /// The K row of the current token; moves on to the next one.
-  const std::byte* next() {
-    const KvState& state = *node_.state;
-    if (in_span_ == state.spans[span_].n_tokens) {
-      ++span_;
-      in_span_ = 0;
-    }
-    return state.spans[span_].tokens + in_span_++ * state.token_stride + node_.layer_offset;
+  /// Those of heads from `head` on.
+  Partials at(std::uint32_t number, std::uint32_t head = 0) {
+    float* values = floats_.data() + number * stride();
+    float* maximum = values + std::size_t{heads_.n_head} * heads_.head_dim;
+    return {values + std::size_t{head} * heads_.head_dim, maximum + head, maximum + heads_.n_head + head};
   }
 
  private:
-  const AttentionNode& node_;
+  std::size_t stride() const { return std::size_t{heads_.n_head} * (heads_.head_dim + 2); }
+
+  AttentionHeads heads_;
+  std::vector<float> floats_;
+};
+
+struct KvState::Work {
+  std::uint32_t window = 0;
+  AttentionPlan plan;
+  WorkCounter counter;
+  PartialStore chunks;                                       ///< by LoneQuery::first_partial
+  PartialStore shared;                                       ///< by sequence
+  std::unique_ptr<std::atomic<std::uint32_t>[]> unfinished;  ///< by sequence: tasks that have not ended in this layer
+  std::size_t n_unfinished = 0;
+};
+
+KvState::KvState() = default;
+KvState::~KvState() = default;
+
+void KvState::plan(const AttentionHeads& heads, std::span<const std::uint32_t> windows, std::uint32_t threads) {
+  works_.resize(windows.size());
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    if (works_[i] == nullptr) works_[i] = std::make_unique<Work>();
+    Work& work = *works_[i];
+    work.window = windows[i];
+    work.plan = plan_attention(sequences, heads, windows[i], threads);
+    work.chunks.resize(heads, work.plan.n_partials);
+    if (!work.plan.groups.empty()) work.shared.resize(heads, static_cast<std::uint32_t>(sequences.size()));
+    if (work.n_unfinished < sequences.size()) {
+      work.n_unfinished = sequences.size();
+      work.unfinished = std::make_unique<std::atomic<std::uint32_t>[]>(work.n_unfinished);
+    }
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      work.unfinished[s].store(work.plan.queries[s].n_tasks, std::memory_order_relaxed);
+    }
+  }
+}
+
+KvState::Work& KvState::work(std::uint32_t window) {
+  const auto found = std::ranges::find(works_, window, [](const auto& work) { return work->window; });
+  DW_CHECK(found != works_.end());
+  return **found;
+}
+
+namespace {
+
+HeadShape shape_of(const AttentionNode& node) {
+  return {node.heads.n_head, node.heads.n_head_kv, node.heads.head_dim, node.softcap};
+}
+
+/// Walks over a sequence's records in order.
+class RowCursor {
+ public:
+  RowCursor(const KvSequence& sequence, std::uint32_t token) : sequence_(sequence) {
+    while (token >= sequence.spans[span_].n_tokens) token -= sequence.spans[span_++].n_tokens;
+    in_span_ = token;
+  }
+
+  /// The current token's record; moves on to the next one.
+  const std::byte* next() {
+    if (in_span_ == sequence_.spans[span_].n_tokens) {
+      ++span_;
+      in_span_ = 0;
+    }
+    return sequence_.spans[span_].tokens + in_span_++ * sequence_.token_stride;
+  }
+
+ private:
+  const KvSequence& sequence_;
   std::size_t span_ = 0;
   std::uint32_t in_span_ = 0;
 };
 
-/// Rows of chunk number `chunk`, up to token `end` of the sequence.
-ChunkRows rows_of_chunk(const AttentionNode& node, std::uint32_t chunk, std::uint32_t end) {
-  ChunkRows rows;
-  const std::uint32_t begin = chunk * kChunk;
-  rows.n = std::min(kChunk, end - begin);
-  rows.row_bytes = node.row_bytes;
-  rows.type = node.state->type;
-  RowCursor cursor(node, begin);
-  for (std::uint32_t t = 0; t < rows.n; ++t) rows.keys[t] = cursor.next();
-  return rows;
-}
-
-/// First token that a query at `position` sees.
-std::uint32_t window_begin(const AttentionNode& node, std::uint32_t position) {
-  if (node.sliding_window == 0 || position < node.sliding_window) return 0;
-  return position + 1 - node.sliding_window;
-}
-
-/// One query: each thread takes its share of the chunks; the last to end merges all in their order.
-void attend_one(const AttentionNode& node, const float* q, float* out, std::uint32_t thread, std::uint32_t n_threads) {
-  KvState& state = *node.state;
-  const HeadShape shape = shape_of(node);
-  const std::uint32_t end = state.n_past + 1;
-  const std::uint32_t begin = window_begin(node, state.n_past);
-  const std::uint32_t first_chunk = begin / kChunk;
-  const std::uint32_t n_chunks = (end + kChunk - 1) / kChunk - first_chunk;
-  const std::size_t values_size = std::size_t{node.n_head} * node.head_dim;
-  const std::size_t partial_size = values_size + std::size_t{2} * node.n_head;
-  const std::span<float> partials = state.partials.floats(n_chunks * partial_size);
-
-  static thread_local std::vector<float> scaled;
-  scaled.resize(values_size);
-  std::transform(q, q + values_size, scaled.begin(), [&](float x) { return x * node.scale; });
-  static thread_local std::vector<float> scratch;
-  scratch.resize(std::size_t{node.n_head} * kChunk);
-
-  const std::uint32_t share_begin = n_chunks * thread / n_threads;
-  const std::uint32_t share_end = n_chunks * (thread + 1) / n_threads;
-  ChunkRows rows;
-  ChunkRows next;
-  if (share_begin < share_end) next = rows_of_chunk(node, first_chunk + share_begin, end);
-  for (std::uint32_t chunk = share_begin; chunk < share_end; ++chunk) {
-    rows = next;
-    const bool more = chunk + 1 < share_end;
-    if (more) next = rows_of_chunk(node, first_chunk + chunk + 1, end);
-    float* values = partials.data() + chunk * partial_size;
-    float* maximum = values + values_size;
-    const std::uint32_t chunk_begin = (first_chunk + chunk) * kChunk;
-    attend_chunk(rows, more ? &next : nullptr, begin > chunk_begin ? begin - chunk_begin : 0, shape, scaled.data(),
-                 scratch.data(), values, maximum, maximum + node.n_head);
-  }
-  if (!state.work.finish(n_threads)) return;
-
-  for (std::uint32_t head = 0; head < node.n_head; ++head) {
-    float* into = out + std::size_t{head} * node.head_dim;
-    std::fill_n(into, node.head_dim, 0.0F);
-    float maximum = -std::numeric_limits<float>::infinity();
-    float sum = 0.0F;
-    for (std::uint32_t chunk = 0; chunk < n_chunks; ++chunk) {
-      const float* values = partials.data() + chunk * partial_size;
-      const float* statistics = values + values_size;
-      merge_partial(node.head_dim, values + std::size_t{head} * node.head_dim, statistics[head],
-                    statistics[node.n_head + head], into, &maximum, &sum);
-    }
-    std::transform(into, into + node.head_dim, into, [sum](float x) { return x / sum; });
-  }
-}
-
-/// The memory of one prefill task, kept by each thread.
-struct Tile {
-  std::vector<float> q, values, maximum, sum, scratch;
+/// The memory of one task, kept by each thread.
+struct TaskMemory {
+  std::vector<float> q, scratch, values, statistics, running_values, running_statistics;
   std::vector<std::uint32_t> first, last;
 
-  void resize(std::uint32_t n_rows, std::uint32_t head_dim) {
+  /// Room for `n_rows` query rows that run with empty results.
+  void reset(std::uint32_t n_rows, std::uint32_t head_dim) {
     q.resize(std::size_t{n_rows} * head_dim);
-    values.assign(std::size_t{n_rows} * head_dim, 0.0F);
-    maximum.assign(n_rows, -std::numeric_limits<float>::infinity());
-    sum.assign(n_rows, 0.0F);
-    scratch.resize(tile_scratch_floats(n_rows, head_dim));
+    scratch.resize(chunk_scratch_floats(n_rows, head_dim));
+    values.resize(std::size_t{n_rows} * head_dim);
+    statistics.resize(std::size_t{2} * n_rows);
+    running_values.assign(std::size_t{n_rows} * head_dim, 0.0F);
+    running_statistics.assign(std::size_t{2} * n_rows, 0.0F);
     first.resize(n_rows);
     last.resize(n_rows);
   }
+  Partials chunk(std::uint32_t n_rows) { return {values.data(), statistics.data(), statistics.data() + n_rows}; }
+  Partials running(std::uint32_t n_rows) {
+    return {running_values.data(), running_statistics.data(), running_statistics.data() + n_rows};
+  }
 };
 
-/// The queries of tokens [token, token + n_tokens) of the pass, for the heads of one KV head.
-void attend_task(const AttentionNode& node, std::uint32_t kv_head, std::uint32_t token, std::uint32_t n_tokens,
-                 const float* q, float* out) {
-  static thread_local Tile tile;
-  const KvState& state = *node.state;
-  const HeadShape shape = shape_of(node);
-  const std::uint32_t group = node.n_head / node.n_head_kv;
-  const std::uint32_t n_rows = n_tokens * group;
-  const std::size_t token_floats = std::size_t{node.n_head} * node.head_dim;
-  const std::size_t head_floats = std::size_t{kv_head} * group * node.head_dim;
-  tile.resize(n_rows, node.head_dim);
-  for (std::uint32_t i = 0; i < n_tokens; ++i) {
-    const float* from = q + (token + i) * token_floats + head_floats;
-    std::transform(from, from + std::size_t{group} * node.head_dim,
-                   tile.q.begin() + std::ptrdiff_t{i} * group * node.head_dim, [&](float x) { return x * node.scale; });
-  }
+/// One layer's attention of one pass, by one of its threads.
+class LayerAttention {
+ public:
+  LayerAttention(const AttentionNode& node, const float* q, float* out)
+      : node_(node),
+        shape_(shape_of(node)),
+        sequences_(node.state->sequences),
+        work_(node.state->work(node.sliding_window)),
+        q_(q),
+        out_(out),
+        token_floats_(std::size_t{shape_.n_head} * shape_.head_dim) {}
 
-  const std::uint32_t first_position = state.n_past + token;
-  const std::uint32_t end = first_position + n_tokens;
-  TileState running{tile.values.data(), tile.maximum.data(), tile.sum.data()};
-  for (std::uint32_t chunk = window_begin(node, first_position) / kChunk; chunk * kChunk < end; ++chunk) {
-    const std::uint32_t chunk_begin = chunk * kChunk;
-    const ChunkRows rows = rows_of_chunk(node, chunk, end);
-    for (std::uint32_t r = 0; r < n_rows; ++r) {
-      const std::uint32_t position = first_position + r / group;
-      const std::uint32_t begin = window_begin(node, position);
-      tile.first[r] = std::min(begin > chunk_begin ? begin - chunk_begin : 0, rows.n);
-      tile.last[r] = position + 1 > chunk_begin ? std::min(position + 1 - chunk_begin, rows.n) : 0;
+  void run(std::uint32_t n_threads) {
+    const std::vector<AttentionTask>& tasks = work_.plan.tasks;
+    for (std::uint32_t i = work_.counter.take(); i < tasks.size(); i = work_.counter.take()) {
+      switch (tasks[i].kind) {
+        case AttentionTask::Kind::tile: run_tile(tasks[i]); break;
+        case AttentionTask::Kind::shared: run_shared(tasks[i]); break;
+        case AttentionTask::Kind::chunks: run_chunks(tasks[i]); break;
+      }
     }
-    attend_tile(rows, kv_head, shape, tile.q.data(), n_rows, tile.first.data(), tile.last.data(), tile.scratch.data(),
-                running);
+    work_.counter.finish(n_threads);
   }
-  for (std::uint32_t r = 0; r < n_rows; ++r) {
-    const float sum = tile.sum[r];
-    const float* from = tile.values.data() + std::size_t{r} * node.head_dim;
-    float* into = out + (token + r / group) * token_floats + head_floats + std::size_t{r % group} * node.head_dim;
-    std::transform(from, from + node.head_dim, into, [sum](float x) { return x / sum; });
-  }
-}
 
-/// Many queries: tasks are tiles of queries for one KV head; the later, longer ones first.
-void attend_many(const AttentionNode& node, std::uint32_t n, const float* q, float* out, std::uint32_t n_threads) {
-  KvState& state = *node.state;
-  const std::uint32_t n_tiles = (n + kTileTokens - 1) / kTileTokens;
-  const std::uint32_t n_tasks = n_tiles * node.n_head_kv;
-  for (std::uint32_t task = state.work.take(); task < n_tasks; task = state.work.take()) {
-    const std::uint32_t token = (n_tiles - 1 - task / node.n_head_kv) * kTileTokens;
-    attend_task(node, task % node.n_head_kv, token, std::min(kTileTokens, n - token), q, out);
+ private:
+  static TaskMemory& memory() {
+    static thread_local TaskMemory memory;
+    return memory;
   }
-  state.work.finish(n_threads);
-}
 
-void run_attention(ggml_tensor* result, int thread, int n_threads, void* data) {
+  ChunkRows rows_of_chunk(const KvSequence& sequence, std::uint32_t chunk, std::uint32_t end) const {
+    ChunkRows rows;
+    const std::uint32_t begin = chunk * kChunk;
+    rows.n = std::min(kChunk, end - begin);
+    rows.row_bytes = sequence.row_bytes;
+    rows.type = sequence.type;
+    const std::size_t layer_offset = std::size_t{2} * sequence.row_bytes * node_.layer;
+    RowCursor cursor(sequence, begin);
+    for (std::uint32_t t = 0; t < rows.n; ++t) rows.keys[t] = cursor.next() + layer_offset;
+    return rows;
+  }
+
+  void scale_queries(const float* from, std::size_t n, float* into) const {
+    std::transform(from, from + n, into, [this](float x) { return x * node_.scale; });
+  }
+  void write_results(const Partials& from, std::uint32_t row, std::uint32_t n, float* into) const {
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const float sum = from.sum[row + i];
+      const float* values = from.values + std::size_t{row + i} * shape_.head_dim;
+      std::transform(values, values + shape_.head_dim, into + std::size_t{i} * shape_.head_dim,
+                     [sum](float x) { return x / sum; });
+    }
+  }
+  /// What a query at `position` sees of a chunk.
+  void set_visible(std::uint32_t position, std::uint32_t chunk, std::uint32_t n, std::uint32_t& first,
+                   std::uint32_t& last) const {
+    const std::uint32_t chunk_begin = chunk * kChunk;
+    const std::uint32_t begin = window_begin(node_.sliding_window, position);
+    first = std::min(begin > chunk_begin ? begin - chunk_begin : 0, n);
+    last = position + 1 > chunk_begin ? std::min(position + 1 - chunk_begin, n) : 0;
+  }
+
+  void run_tile(const AttentionTask& task) const {
+    const KvSequence& sequence = sequences_[task.of];
+    const std::uint32_t group = shape_.group();
+    const std::uint32_t n_rows = (task.end - task.begin) * group;
+    const std::size_t at = (work_.plan.first_rows[task.of] + task.begin) * token_floats_ +
+                           std::size_t{task.kv_head} * group * shape_.head_dim;
+    const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
+    TaskMemory& memory = LayerAttention::memory();
+    memory.reset(n_rows, shape_.head_dim);
+    for (std::uint32_t i = 0; i < task.end - task.begin; ++i) {
+      scale_queries(q_ + at + i * token_floats_, row_floats, memory.q.data() + i * row_floats);
+    }
+    const std::uint32_t first_position = sequence.n_past + task.begin;
+    const std::uint32_t end = sequence.n_past + task.end;
+    const Partials running = memory.running(n_rows);
+    for (std::uint32_t chunk = window_begin(node_.sliding_window, first_position) / kChunk; chunk * kChunk < end;
+         ++chunk) {
+      const ChunkRows rows = rows_of_chunk(sequence, chunk, end);
+      for (std::uint32_t r = 0; r < n_rows; ++r) {
+        set_visible(first_position + r / group, chunk, rows.n, memory.first[r], memory.last[r]);
+      }
+      attend(rows, task.kv_head, n_rows, memory, running);
+    }
+    for (std::uint32_t i = 0; i < task.end - task.begin; ++i) {
+      write_results(running, i * group, group, out_ + at + i * token_floats_);
+    }
+  }
+
+  void attend(const ChunkRows& rows, std::uint32_t kv_head, std::uint32_t n_rows, TaskMemory& memory,
+              const Partials& running) const {
+    const QueryRows queries{memory.q.data(), n_rows, memory.first.data(), memory.last.data()};
+    attend_chunk(rows, nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(n_rows));
+    merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), running);
+  }
+
+  void run_shared(const AttentionTask& task) const {
+    const SharedGroup& shared = work_.plan.groups[task.of];
+    const std::span members = std::span(shared.members).subspan(task.begin, task.end - task.begin);
+    const std::uint32_t group = shape_.group();
+    const auto n_rows = static_cast<std::uint32_t>(members.size()) * group;
+    const std::size_t head_floats = std::size_t{task.kv_head} * group * shape_.head_dim;
+    const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
+    TaskMemory& memory = LayerAttention::memory();
+    memory.reset(n_rows, shape_.head_dim);
+    std::uint32_t first_position = std::numeric_limits<std::uint32_t>::max();
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      scale_queries(q_ + work_.plan.first_rows[members[i]] * token_floats_ + head_floats, row_floats,
+                    memory.q.data() + i * row_floats);
+      first_position = std::min(first_position, sequences_[members[i]].n_past);
+    }
+    const Partials running = memory.running(n_rows);
+    const KvSequence& any = sequences_[members.front()];
+    for (std::uint32_t chunk = window_begin(node_.sliding_window, first_position) / kChunk; chunk < shared.n_chunks;
+         ++chunk) {
+      const ChunkRows rows = rows_of_chunk(any, chunk, (chunk + 1) * kChunk);
+      for (std::uint32_t r = 0; r < n_rows; ++r) {
+        set_visible(sequences_[members[r / group]].n_past, chunk, rows.n, memory.first[r], memory.last[r]);
+      }
+      attend(rows, task.kv_head, n_rows, memory, running);
+    }
+    for (std::uint32_t i = 0; i < members.size(); ++i) {
+      const Partials into = work_.shared.at(members[i], task.kv_head * group);
+      const std::size_t from = std::size_t{i} * group;
+      std::copy_n(running.values + from * shape_.head_dim, row_floats, into.values);
+      std::copy_n(running.maximum + from, group, into.maximum);
+      std::copy_n(running.sum + from, group, into.sum);
+    }
+    for (const std::uint32_t member : members) finish(member);
+  }
+
+  void run_chunks(const AttentionTask& task) const {
+    const KvSequence& sequence = sequences_[task.of];
+    const LoneQuery& query = work_.plan.queries[task.of];
+    const std::uint32_t group = shape_.group();
+    const std::uint32_t end = sequence.n_past + 1;
+    TaskMemory& memory = LayerAttention::memory();
+    memory.reset(shape_.n_head, shape_.head_dim);
+    scale_queries(q_ + work_.plan.first_rows[task.of] * token_floats_, token_floats_, memory.q.data());
+    ChunkRows rows;
+    ChunkRows next = rows_of_chunk(sequence, task.begin, end);
+    for (std::uint32_t chunk = task.begin; chunk < task.end; ++chunk) {
+      rows = next;
+      const bool more = chunk + 1 < task.end;
+      if (more) next = rows_of_chunk(sequence, chunk + 1, end);
+      set_visible(sequence.n_past, chunk, rows.n, memory.first[0], memory.last[0]);
+      std::fill_n(memory.first.begin(), group, memory.first[0]);
+      std::fill_n(memory.last.begin(), group, memory.last[0]);
+      for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+        const QueryRows queries{memory.q.data() + std::size_t{head} * group * shape_.head_dim, group,
+                                memory.first.data(), memory.last.data()};
+        attend_chunk(rows, more ? &next : nullptr, head, shape_, queries, memory.scratch.data(),
+                     work_.chunks.at(query.first_partial + chunk - query.first_chunk, head * group));
+      }
+    }
+    finish(task.of);
+  }
+
+  /// One task of a sequence has ended; the last one merges what all have found, in the order of the keys.
+  void finish(std::uint32_t number) const {
+    if (work_.unfinished[number].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const LoneQuery& query = work_.plan.queries[number];
+    work_.unfinished[number].store(query.n_tasks, std::memory_order_relaxed);
+    TaskMemory& memory = LayerAttention::memory();
+    memory.reset(shape_.n_head, shape_.head_dim);
+    const Partials merged = query.shares ? work_.shared.at(number) : memory.running(shape_.n_head);
+    for (std::uint32_t chunk = query.first_chunk; chunk < query.end_chunk; ++chunk) {
+      merge_partials(shape_.n_head, shape_.head_dim, work_.chunks.at(query.first_partial + chunk - query.first_chunk),
+                     merged);
+    }
+    write_results(merged, 0, shape_.n_head, out_ + work_.plan.first_rows[number] * token_floats_);
+  }
+
+  const AttentionNode& node_;
+  const HeadShape shape_;
+  const std::span<const KvSequence> sequences_;
+  KvState::Work& work_;
+  const float* q_;
+  float* out_;
+  const std::size_t token_floats_;
+};
+
+void run_attention(ggml_tensor* result, int, int n_threads, void* data) {
   const AttentionNode& node = *static_cast<const AttentionNode*>(data);
-  const auto n = static_cast<std::uint32_t>(result->ne[1]);
-  const auto* q = static_cast<const float*>(result->src[0]->data);
-  auto* out = static_cast<float*>(result->data);
-  if (n == 1) {
-    attend_one(node, q, out, static_cast<std::uint32_t>(thread), static_cast<std::uint32_t>(n_threads));
-  } else {
-    attend_many(node, n, q, out, static_cast<std::uint32_t>(n_threads));
-  }
+  LayerAttention(node, static_cast<const float*>(result->src[0]->data), static_cast<float*>(result->data))
+      .run(static_cast<std::uint32_t>(n_threads));
 }
 
 const float* token_of(const ggml_tensor* rows, std::uint32_t token) {
@@ -194,30 +319,26 @@ const float* token_of(const ggml_tensor* rows, std::uint32_t token) {
 
 void run_store(ggml_tensor* result, int thread, int n_threads, void* data) {
   const AttentionNode& node = *static_cast<const AttentionNode*>(data);
-  const KvState& state = *node.state;
   const ggml_tensor* k = result->src[0];
   const ggml_tensor* v = result->src[1];
+  const std::int64_t elements = k->ne[0] * k->ne[1];
   const auto n = static_cast<std::uint32_t>(k->ne[2]);
-  const std::int64_t row = k->ne[0] * k->ne[1];
-  const ggml_from_float_t convert = ggml_get_type_traits_cpu(state.type)->from_float;
-  const std::uint32_t share = (n + static_cast<std::uint32_t>(n_threads) - 1) / static_cast<std::uint32_t>(n_threads);
-  const std::uint32_t begin = static_cast<std::uint32_t>(thread) * share;
-  const std::uint32_t end = std::min(n, begin + share);
-  if (begin >= end) return;
-  for (std::uint32_t i = begin; i < end; ++i) {
-    std::byte* into = state.pass + i * state.token_stride + node.layer_offset;
-    convert(token_of(k, i), into, row);
-    convert(token_of(v, i), into + node.row_bytes, row);
+  const std::uint32_t begin = n * static_cast<std::uint32_t>(thread) / static_cast<std::uint32_t>(n_threads);
+  const std::uint32_t end = n * static_cast<std::uint32_t>(thread + 1) / static_cast<std::uint32_t>(n_threads);
+  std::uint32_t first = 0;
+  for (const KvSequence& sequence : node.state->sequences) {
+    const ggml_from_float_t convert = ggml_get_type_traits_cpu(sequence.type)->from_float;
+    const std::size_t layer_offset = std::size_t{2} * sequence.row_bytes * node.layer;
+    for (std::uint32_t i = std::max(begin, first); i < std::min(end, first + sequence.n_tokens); ++i) {
+      std::byte* into = sequence.pass + (i - first) * sequence.token_stride + layer_offset;
+      convert(token_of(k, i), into, elements);
+      convert(token_of(v, i), into + sequence.row_bytes, elements);
+    }
+    first += sequence.n_tokens;
   }
 }
 
 }  // namespace
-
-std::span<float> PartialResults::floats(std::size_t floats) {
-  const std::lock_guard lock(mutex_);
-  if (floats_.size() < floats) floats_.resize(floats * 2);
-  return {floats_.data(), floats};
-}
 
 ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, AttentionNode* node) {
   DW_CHECK(k->type == GGML_TYPE_F32 && v->type == GGML_TYPE_F32);
@@ -232,9 +353,10 @@ ggml_tensor* store_kv(ggml_context* context, ggml_tensor* k, ggml_tensor* v, Att
 }
 
 ggml_tensor* attention(ggml_context* context, ggml_tensor* q, ggml_tensor* after, AttentionNode* node) {
+  const AttentionHeads& heads = node->heads;
   DW_CHECK(q->type == GGML_TYPE_F32 && ggml_is_contiguous(q));
-  DW_CHECK(q->ne[0] == node->head_dim && q->ne[1] == node->n_head && node->n_head % node->n_head_kv == 0);
-  DW_CHECK(node->head_dim % 32 == 0 && node->head_dim <= kMaxHeadDim);
+  DW_CHECK(q->ne[0] == heads.head_dim && q->ne[1] == heads.n_head && heads.n_head % heads.n_head_kv == 0);
+  DW_CHECK(heads.head_dim % 32 == 0 && heads.head_dim <= kMaxHeadDim);
   std::array<ggml_tensor*, 2> sources = {q, after};
   return ggml_custom_4d(context, GGML_TYPE_F32, q->ne[0] * q->ne[1], q->ne[2], 1, 1, sources.data(),
                         static_cast<int>(sources.size()), run_attention, GGML_N_TASKS_MAX, node);

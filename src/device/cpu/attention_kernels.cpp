@@ -22,9 +22,10 @@ using Vec = hn::Vec<Float>;
 
 constexpr std::size_t kQ8Block = 32;
 constexpr std::size_t kQ8Bytes = kQ8Block + sizeof(hwy::float16_t);
-constexpr std::uint32_t kRowBlock = 6;   // query rows that share loads of a chunk
-constexpr std::uint32_t kHeadBlock = 4;  // query heads of a group that share loads of a row
-constexpr std::uint32_t kTokenBlock = 4;
+constexpr std::uint32_t kRowBlock = 6;     // query rows that share loads of a chunk
+constexpr std::uint32_t kKeyGroup = 32;    // tokens up to whose multiple keys are transposed
+constexpr std::uint32_t kMostDirect = 8;   // query rows for which values are read where they lie
+constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads of a value
 constexpr std::size_t kCacheLine = 64;
 
 /// `lanes` elements of an f16 row.
@@ -88,31 +89,6 @@ HWY_INLINE float exponentials(float* x, float maximum) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-/// scores[h][t] = q[h] . k[t] for kHeads heads of a group and kTokens tokens.
-template <std::uint32_t kHeads, std::uint32_t kTokens, typename Row>
-HWY_INLINE void dot_block(const std::byte* const* keys, std::size_t offset, const float* q, std::uint32_t head_dim,
-                          float* scores) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  Vec sums[kHeads][kTokens];
-  for (std::uint32_t h = 0; h < kHeads; ++h) {
-    for (std::uint32_t t = 0; t < kTokens; ++t) sums[h][t] = hn::Zero(d);
-  }
-  for (std::size_t i = 0; i < head_dim; i += lanes) {
-    Vec k[kTokens];
-    for (std::uint32_t t = 0; t < kTokens; ++t) k[t] = Row{keys[t] + offset}.load(i);
-    for (std::uint32_t h = 0; h < kHeads; ++h) {
-      const Vec query = hn::LoadU(d, q + h * head_dim + i);
-      for (std::uint32_t t = 0; t < kTokens; ++t) sums[h][t] = hn::MulAdd(query, k[t], sums[h][t]);
-    }
-  }
-  for (std::uint32_t h = 0; h < kHeads; ++h) {
-    for (std::uint32_t t = 0; t < kTokens; ++t) {
-      scores[h * kChunk + t] = hn::GetLane(hn::SumOfLanes(d, sums[h][t]));
-    }
-  }
-}
-
 /// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
 /// power of two fall into few of its sets, and drive each other out before they are read.
 HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
@@ -123,112 +99,108 @@ HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
   } while (i < bytes);
 }
 
-/// values[h] = sum over t of weights[h][t] * v[t], for kHeads heads, kVectors vectors of dimensions.
-template <std::uint32_t kHeads, std::uint32_t kVectors, typename Row>
-HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, std::size_t offset,
-                            std::size_t dimension, const float* weights, std::uint32_t head_dim, float* values) {
+/// into[i][t] = from[t][i] for 4 rows of 4 floats.
+HWY_INLINE void transpose_4x4(const float* from, std::size_t from_stride, float* into, std::size_t into_stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t t = 0; t < 4; ++t) into[i * into_stride + t] = from[t * from_stride + i];
+  }
+#else
+  const hn::Full128<float> d;
+  const hn::Full128<double> pairs;
+  const auto r0 = hn::LoadU(d, from);
+  const auto r1 = hn::LoadU(d, from + from_stride);
+  const auto r2 = hn::LoadU(d, from + 2 * from_stride);
+  const auto r3 = hn::LoadU(d, from + 3 * from_stride);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, into);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, into + into_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, into + 2 * into_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, into + 3 * into_stride);
+#endif
+}
+
+/// The chunk's keys of one head as [head_dim][kChunk], in f32; columns from rows.n to the next multiple of kKeyGroup
+/// are zero.
+template <typename Row>
+HWY_INLINE void transpose_keys(const ChunkRows& rows, const ChunkRows* next, std::size_t head_offset,
+                               std::uint32_t head_dim, float* keys) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
+  alignas(64) float lines[4 * kMaxHeadDim];
+  for (std::uint32_t begin = 0; begin < (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup; begin += 4) {
+    for (std::uint32_t t = begin; t < begin + 4; ++t) {
+      if (t < n_next) prefetch(next->keys[t] + head_offset, Row::bytes(head_dim));
+      float* line = lines + std::size_t{t - begin} * head_dim;
+      if (t < rows.n) {
+        const Row row{rows.keys[t] + head_offset};
+        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(row.load(i), d, line + i);
+      } else {
+        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(hn::Zero(d), d, line + i);
+      }
+    }
+    for (std::size_t i = 0; i < head_dim; i += 4) transpose_4x4(lines + i, head_dim, keys + i * kChunk + begin, kChunk);
+  }
+}
+
+/// The chunk's values of one head as [rows.n][head_dim], in f32.
+template <typename Row>
+HWY_INLINE void unpack_values(const ChunkRows& rows, std::size_t offset, std::uint32_t head_dim, float* values) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  for (std::uint32_t t = 0; t < rows.n; ++t) {
+    const Row row{rows.keys[t] + offset};
+    for (std::size_t i = 0; i < head_dim; i += lanes) {
+      hn::StoreU(row.load(i), d, values + std::size_t{t} * head_dim + i);
+    }
+  }
+}
+
+/// values[r] = sum over t of weights[r][t] * v[t], for kRows rows, kVectors vectors of dimensions.
+template <std::uint32_t kRows, std::uint32_t kVectors, typename Row>
+HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, std::size_t dimension,
+                            const float* weights, std::uint32_t head_dim, float* values) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t part_offset = offset + Row::bytes(dimension);
   const std::size_t part_bytes = Row::bytes(kVectors * lanes);
   const std::uint32_t n_next = next == nullptr ? 0 : next->n;
-  Vec sums[kHeads][kVectors];
-  for (std::uint32_t h = 0; h < kHeads; ++h) {
-    for (std::uint32_t i = 0; i < kVectors; ++i) sums[h][i] = hn::Zero(d);
+  Vec sums[kRows][kVectors];
+  for (std::uint32_t r = 0; r < kRows; ++r) {
+    for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
   }
-  for (std::uint32_t t = begin; t < rows.n; ++t) {
+  for (std::uint32_t t = 0; t < rows.n; ++t) {
     const Row row{rows.keys[t] + offset};
     if (t < n_next) prefetch(next->keys[t] + part_offset, part_bytes);
     Vec v[kVectors];
     for (std::uint32_t i = 0; i < kVectors; ++i) v[i] = row.load(dimension + i * lanes);
-    for (std::uint32_t h = 0; h < kHeads; ++h) {
-      const Vec weight = hn::Set(d, weights[h * kChunk + t]);
-      for (std::uint32_t i = 0; i < kVectors; ++i) sums[h][i] = hn::MulAdd(weight, v[i], sums[h][i]);
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      const Vec weight = hn::Set(d, weights[r * kChunk + t]);
+      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(weight, v[i], sums[r][i]);
     }
   }
-  for (std::uint32_t h = 0; h < kHeads; ++h) {
+  for (std::uint32_t r = 0; r < kRows; ++r) {
     for (std::uint32_t i = 0; i < kVectors; ++i) {
-      hn::StoreU(sums[h][i], d, values + h * head_dim + dimension + i * lanes);
+      hn::StoreU(sums[r][i], d, values + r * head_dim + dimension + i * lanes);
     }
   }
 }
 
-/// Calls `work<kHeads>(head, offset, is_first)` for all query heads, in blocks of a group that share a KV head;
-/// `offset`: of that KV head in a row; `is_first`: the block is its group's first.
-template <typename Row, typename Work>
-HWY_INLINE void for_head_blocks(const HeadShape& shape, const Work& work) {
-  const std::uint32_t group = shape.n_head / shape.n_head_kv;
-  for (std::uint32_t kv_head = 0; kv_head < shape.n_head_kv; ++kv_head) {
-    const std::size_t offset = Row::bytes(std::size_t{kv_head} * shape.head_dim);
-    for (std::uint32_t done = 0; done < group; done += kHeadBlock) {
-      const std::uint32_t head = kv_head * group + done;
-      switch (HWY_MIN(group - done, kHeadBlock)) {
-        case 1: work.template operator()<1>(head, offset, done == 0); break;
-        case 2: work.template operator()<2>(head, offset, done == 0); break;
-        case 3: work.template operator()<3>(head, offset, done == 0); break;
-        default: work.template operator()<kHeadBlock>(head, offset, done == 0); break;
-      }
-    }
+/// The same for all dimensions, straight from the chunk: for rows too few to unpack the values first.
+template <std::uint32_t kRows, typename Row>
+HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, const float* weights,
+                           std::uint32_t head_dim, float* values) {
+  const std::size_t lanes = hn::Lanes(Float());
+  std::size_t dimension = 0;
+  for (; dimension + 4 * lanes <= head_dim; dimension += 4 * lanes) {
+    weigh_block<kRows, 4, Row>(rows, next, offset, dimension, weights, head_dim, values);
   }
-}
-
-/// One row of scores, of which [begin, end) are there, becomes weights; the others become 0.
-HWY_INLINE void soft_max(float* row, std::uint32_t begin, std::uint32_t end, float softcap, float& maximum,
-                         float& sum) {
-  if (softcap != 0.0F) apply_softcap(row, kChunk, softcap);
-  // After the cap, which makes a number of -infinity.
-  for (std::uint32_t t = 0; t < begin; ++t) row[t] = -std::numeric_limits<float>::infinity();
-  for (std::uint32_t t = end; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
-  maximum = max_of(row + begin, end - begin);
-  sum = exponentials(row, maximum);
-}
-
-template <typename Row>
-void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                       const float* q, float* scores, float* values, float* maximum, float* sum) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  const std::uint32_t head_dim = shape.head_dim;
-  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
-  // Keys are asked for while keys are multiplied, values while values are: the memory is never idle.
-  std::uint32_t t = begin;
-  for (; t + kTokenBlock <= rows.n; t += kTokenBlock) {
-    for (std::uint32_t i = t; i < HWY_MIN(t + kTokenBlock, n_next); ++i) prefetch(next->keys[i], rows.row_bytes);
-    for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool) {
-      dot_block<kHeads, kTokenBlock, Row>(rows.keys + t, offset, q + std::size_t{head} * head_dim, head_dim,
-                                          scores + head * kChunk + t);
-    });
-  }
-  for (; t < rows.n; ++t) {
-    for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool) {
-      dot_block<kHeads, 1, Row>(rows.keys + t, offset, q + std::size_t{head} * head_dim, head_dim,
-                                scores + head * kChunk + t);
-    });
-  }
-  for (std::uint32_t head = 0; head < shape.n_head; ++head) {
-    soft_max(scores + head * kChunk, begin, rows.n, shape.softcap, maximum[head], sum[head]);
-  }
-  for_head_blocks<Row>(shape, [&]<std::uint32_t kHeads>(std::uint32_t head, std::size_t offset, bool is_first) {
-    const ChunkRows* wanted = is_first ? next : nullptr;
-    const std::size_t value_offset = rows.row_bytes + offset;
-    const float* weights = scores + head * kChunk;
-    float* into = values + std::size_t{head} * head_dim;
-    std::size_t dimension = 0;
-    for (; dimension + 4 * lanes <= head_dim; dimension += 4 * lanes) {
-      weigh_block<kHeads, 4, Row>(rows, wanted, begin, value_offset, dimension, weights, head_dim, into);
-    }
-    for (; dimension < head_dim; dimension += 2 * lanes) {
-      weigh_block<kHeads, 2, Row>(rows, wanted, begin, value_offset, dimension, weights, head_dim, into);
-    }
-  });
-}
-
-void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                  const float* q, float* scratch, float* values, float* maximum, float* sum) {
-  if (rows.type == GGML_TYPE_F16) {
-    attend_chunk_rows<HalfRow>(rows, next, begin, shape, q, scratch, values, maximum, sum);
-  } else {
-    attend_chunk_rows<Q8Row>(rows, next, begin, shape, q, scratch, values, maximum, sum);
+  for (; dimension < head_dim; dimension += 2 * lanes) {
+    weigh_block<kRows, 2, Row>(rows, next, offset, dimension, weights, head_dim, values);
   }
 }
 
@@ -255,7 +227,6 @@ HWY_INLINE void multiply_block(const float* a, std::size_t a_stride, const float
   }
 }
 
-/// c [rows][columns] = a [rows][depth] * b [depth][columns]; columns are a multiple of 32.
 template <std::uint32_t kVectors>
 HWY_INLINE void multiply_columns(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
                                  std::uint32_t rows, std::uint32_t depth, float* c, std::size_t c_stride) {
@@ -263,45 +234,33 @@ HWY_INLINE void multiply_columns(const float* a, std::size_t a_stride, const flo
   for (; r + kRowBlock <= rows; r += kRowBlock) {
     multiply_block<kRowBlock, kVectors>(a + r * a_stride, a_stride, b, b_stride, depth, c + r * c_stride, c_stride);
   }
-  for (; r < rows; ++r) {
-    multiply_block<1, kVectors>(a + r * a_stride, a_stride, b, b_stride, depth, c + r * c_stride, c_stride);
+  const auto rest = [&]<std::uint32_t kRows>() {
+    multiply_block<kRows, kVectors>(a + r * a_stride, a_stride, b, b_stride, depth, c + r * c_stride, c_stride);
+  };
+  switch (rows - r) {
+    case 0: break;
+    case 1: rest.template operator()<1>(); break;
+    case 2: rest.template operator()<2>(); break;
+    case 3: rest.template operator()<3>(); break;
+    case 4: rest.template operator()<4>(); break;
+    default: rest.template operator()<5>(); break;
   }
 }
 
+/// c [rows][columns] = a [rows][depth] * b [depth][columns], rows of b and c `stride` apart; columns are a multiple of
+/// 32. Sums run along the depth, one term after another.
 HWY_INLINE void multiply(const float* a, std::size_t a_stride, const float* b, std::uint32_t rows, std::uint32_t depth,
-                         std::uint32_t columns, float* c) {
+                         std::uint32_t columns, std::size_t stride, float* c) {
   const Float d;
   // As many accumulators as the register file holds: 32 registers (AVX-512, NEON) or 16.
   constexpr std::uint32_t kVectors = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? 4 : 2;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t column = 0;
   for (; column + kVectors * lanes <= columns; column += kVectors * lanes) {
-    multiply_columns<kVectors>(a, a_stride, b + column, columns, rows, depth, c + column, columns);
+    multiply_columns<kVectors>(a, a_stride, b + column, stride, rows, depth, c + column, stride);
   }
   for (; column < columns; column += 2 * lanes) {
-    multiply_columns<2>(a, a_stride, b + column, columns, rows, depth, c + column, columns);
-  }
-}
-
-/// The chunk's keys of one head as [head_dim][kChunk] and its values as [kChunk][head_dim], in f32.
-template <typename Row>
-HWY_INLINE void unpack_chunk(const ChunkRows& rows, std::uint32_t kv_head, std::uint32_t head_dim, float* keys,
-                             float* values) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  const std::size_t head_offset = Row::bytes(std::size_t{kv_head} * head_dim);
-  alignas(64) float line[16];
-  for (std::uint32_t t = 0; t < rows.n; ++t) {
-    const Row key{rows.keys[t] + head_offset};
-    const Row value{rows.keys[t] + rows.row_bytes + head_offset};
-    for (std::size_t i = 0; i < head_dim; i += lanes) {
-      hn::Store(key.load(i), d, line);
-      for (std::size_t lane = 0; lane < lanes; ++lane) keys[(i + lane) * kChunk + t] = line[lane];
-      hn::StoreU(value.load(i), d, values + std::size_t{t} * head_dim + i);
-    }
-  }
-  for (std::uint32_t t = rows.n; t < kChunk; ++t) {
-    for (std::uint32_t i = 0; i < head_dim; ++i) keys[std::size_t{i} * kChunk + t] = 0.0F;
+    multiply_columns<2>(a, a_stride, b + column, stride, rows, depth, c + column, stride);
   }
 }
 
@@ -315,54 +274,84 @@ HWY_INLINE void blend(std::uint32_t n, const float* add, float weight, float kee
   }
 }
 
-void merge_partial(std::uint32_t head_dim, const float* values, float maximum, float sum, float* into_values,
-                   float* into_maximum, float* into_sum) {
-  if (sum == 0.0F) return;
-  const float larger = HWY_MAX(maximum, *into_maximum);
-  const float keep = *into_sum == 0.0F ? 0.0F : std::exp(*into_maximum - larger);
-  const float weight = std::exp(maximum - larger);
-  blend(head_dim, values, weight, keep, into_values);
-  *into_sum = *into_sum * keep + sum * weight;
-  *into_maximum = larger;
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into) {
+  for (std::uint32_t r = 0; r < n_rows; ++r) {
+    if (from.sum[r] == 0.0F) continue;
+    // One of the two factors is exp(0).
+    float weight = 1.0F;
+    float keep = into.sum[r] == 0.0F ? 0.0F : 1.0F;
+    if (keep == 0.0F || from.maximum[r] > into.maximum[r]) {
+      if (keep != 0.0F) keep = std::exp(into.maximum[r] - from.maximum[r]);
+      into.maximum[r] = from.maximum[r];
+    } else {
+      weight = std::exp(from.maximum[r] - into.maximum[r]);
+    }
+    blend(head_dim, from.values + std::size_t{r} * head_dim, weight, keep, into.values + std::size_t{r} * head_dim);
+    into.sum[r] = into.sum[r] * keep + from.sum[r] * weight;
+  }
 }
 
-void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& shape, const float* q,
-                 std::uint32_t n_rows, const std::uint32_t* first, const std::uint32_t* last, float* scratch,
-                 TileState& state) {
+/// Scores become weights: exp(score - maximum) where the row sees the token, else 0.
+HWY_INLINE void softmax_rows(const QueryRows& queries, std::uint32_t columns, float softcap, float* scores,
+                             const Partials& out) {
+  for (std::uint32_t r = 0; r < queries.n; ++r) {
+    float* row = scores + std::size_t{r} * kChunk;
+    const std::uint32_t first = queries.first[r];
+    const std::uint32_t last = queries.last[r];
+    if (first >= last) {
+      for (std::uint32_t t = 0; t < columns; ++t) row[t] = 0.0F;
+      out.sum[r] = 0.0F;
+      continue;
+    }
+    // Before the others are hidden: a capped -infinity would be a number.
+    if (softcap != 0.0F) apply_softcap(row, columns, softcap);
+    for (std::uint32_t t = 0; t < first; ++t) row[t] = -std::numeric_limits<float>::infinity();
+    for (std::uint32_t t = last; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
+    out.maximum[r] = max_of(row + first, last - first);
+    out.sum[r] = exponentials(row, out.maximum[r]);
+  }
+}
+
+template <typename Row>
+void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
+                       const QueryRows& queries, float* scratch, const Partials& out) {
   const std::uint32_t head_dim = shape.head_dim;
   float* keys = scratch;
   float* values = keys + std::size_t{head_dim} * kChunk;
   float* scores = values + std::size_t{head_dim} * kChunk;
-  float* weighted = scores + std::size_t{n_rows} * kChunk;
+  const std::size_t key_offset = Row::bytes(std::size_t{kv_head} * head_dim);
+  const std::size_t value_offset = rows.row_bytes + key_offset;
+  const std::uint32_t columns = (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup;
 
+  // Keys are asked for while keys are read, values while values are: the memory is never idle.
+  transpose_keys<Row>(rows, next, key_offset, head_dim, keys);
+  multiply(queries.q, head_dim, keys, queries.n, head_dim, columns, kChunk, scores);
+  softmax_rows(queries, columns, shape.softcap, scores, out);
+  if (queries.n > kMostDirect) {
+    unpack_values<Row>(rows, value_offset, head_dim, values);
+    multiply(scores, kChunk, values, queries.n, rows.n, head_dim, head_dim, out.values);
+    return;
+  }
+  for (std::uint32_t r = 0; r < queries.n; r += kDirectBlock) {
+    const ChunkRows* wanted = r == 0 ? next : nullptr;
+    const float* weights = scores + std::size_t{r} * kChunk;
+    float* into = out.values + std::size_t{r} * head_dim;
+    switch (HWY_MIN(queries.n - r, kDirectBlock)) {
+      case 1: weigh_rows<1, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
+      case 2: weigh_rows<2, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
+      case 3: weigh_rows<3, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
+      default: weigh_rows<kDirectBlock, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
+    }
+  }
+}
+
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
+                  const QueryRows& queries, float* scratch, const Partials& out) {
   if (rows.type == GGML_TYPE_F16) {
-    unpack_chunk<HalfRow>(rows, kv_head, head_dim, keys, values);
+    attend_chunk_rows<HalfRow>(rows, next, kv_head, shape, queries, scratch, out);
   } else {
-    unpack_chunk<Q8Row>(rows, kv_head, head_dim, keys, values);
+    attend_chunk_rows<Q8Row>(rows, next, kv_head, shape, queries, scratch, out);
   }
-  multiply(q, head_dim, keys, n_rows, head_dim, kChunk, scores);
-  for (std::uint32_t r = 0; r < n_rows; ++r) {
-    float* row = scores + std::size_t{r} * kChunk;
-    if (shape.softcap != 0.0F) apply_softcap(row, kChunk, shape.softcap);
-    for (std::uint32_t t = 0; t < first[r]; ++t) row[t] = -std::numeric_limits<float>::infinity();
-    for (std::uint32_t t = last[r]; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
-    if (first[r] >= last[r]) {
-      for (std::uint32_t t = 0; t < kChunk; ++t) row[t] = 0.0F;
-      continue;
-    }
-    const float chunk_maximum = max_of(row + first[r], last[r] - first[r]);
-    const float larger = HWY_MAX(chunk_maximum, state.maximum[r]);
-    const float chunk_sum = exponentials(row, larger);
-    const float keep = state.sum[r] == 0.0F ? 0.0F : std::exp(state.maximum[r] - larger);
-    state.sum[r] = state.sum[r] * keep + chunk_sum;
-    state.maximum[r] = larger;
-    if (keep != 1.0F) {
-      float* kept = state.values + std::size_t{r} * head_dim;
-      blend(head_dim, kept, 0.0F, keep, kept);
-    }
-  }
-  multiply(scores, kChunk, values, n_rows, rows.n, head_dim, weighted);
-  blend(n_rows * head_dim, weighted, 1.0F, 1.0F, state.values);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -373,27 +362,19 @@ HWY_AFTER_NAMESPACE();
 namespace driftwood::cpu {
 
 HWY_EXPORT(attend_chunk);
-HWY_EXPORT(attend_tile);
-HWY_EXPORT(merge_partial);
+HWY_EXPORT(merge_partials);
 
-void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                  const float* q, float* scratch, float* values, float* maximum, float* sum) {
-  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, begin, shape, q, scratch, values, maximum, sum);
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
+                  const QueryRows& queries, float* scratch, const Partials& out) {
+  HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, kv_head, shape, queries, scratch, out);
 }
 
-void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& shape, const float* q,
-                 std::uint32_t n_rows, const std::uint32_t* first, const std::uint32_t* last, float* scratch,
-                 TileState& state) {
-  HWY_DYNAMIC_DISPATCH(attend_tile)(rows, kv_head, shape, q, n_rows, first, last, scratch, state);
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into) {
+  HWY_DYNAMIC_DISPATCH(merge_partials)(n_rows, head_dim, from, into);
 }
 
-void merge_partial(std::uint32_t head_dim, const float* values, float maximum, float sum, float* into_values,
-                   float* into_maximum, float* into_sum) {
-  HWY_DYNAMIC_DISPATCH(merge_partial)(head_dim, values, maximum, sum, into_values, into_maximum, into_sum);
-}
-
-std::size_t tile_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim) {
-  return 2 * std::size_t{head_dim} * kChunk + std::size_t{n_rows} * (kChunk + head_dim);
+std::size_t chunk_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim) {
+  return 2 * std::size_t{head_dim} * kChunk + std::size_t{n_rows} * kChunk;
 }
 
 }  // namespace driftwood::cpu

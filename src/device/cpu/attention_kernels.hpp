@@ -1,9 +1,10 @@
 // The inner loops of attention, compiled for each vector unit and picked at run time.
 //
 // KV rows are cut into chunks of kChunk tokens at fixed positions of the sequence.
-// A chunk gives a partial softmax (maximum, sum, weighted values); partials are
-// merged in the order of the chunks (online softmax, Milakov & Gimelshein 2018;
-// split over keys as in Flash-Decoding).
+// A chunk gives a query a partial softmax (maximum, sum, weighted values); partials
+// are merged in the order of the chunks (online softmax, Milakov & Gimelshein 2018;
+// split over keys as in Flash-Decoding). A query's operations and their order depend
+// on nothing but its position: not on the queries that share a call.
 #pragma once
 
 #include <ggml.h>
@@ -30,31 +31,33 @@ struct HeadShape {
   std::uint32_t n_head_kv = 0;
   std::uint32_t head_dim = 0;
   float softcap = 0.0F;
+
+  /// Query heads that read one KV head.
+  std::uint32_t group() const noexcept { return n_head / n_head_kv; }
 };
 
-/// One query against tokens [begin, rows.n) of a chunk. Rows of `next` (optional) are brought into
-/// the cache meanwhile: a record is too far from the next one for the hardware to guess it.
-/// q: [n_head][head_dim], scaled; scratch: n_head * kChunk floats. Out: values [n_head][head_dim], maximum [n_head],
-/// sum [n_head].
-void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t begin, const HeadShape& shape,
-                  const float* q, float* scratch, float* values, float* maximum, float* sum);
-
-/// Running result of `n_rows` query rows that share one KV head.
-struct TileState {
-  float* values;   ///< [n_rows][head_dim], zero at first
-  float* maximum;  ///< [n_rows], -infinity at first
-  float* sum;      ///< [n_rows], zero at first
+/// Queries of one KV head: row r sees tokens [first[r], last[r]) of the chunk, none where first >= last.
+struct QueryRows {
+  const float* q;  ///< [n][head_dim], scaled
+  std::uint32_t n;
+  const std::uint32_t* first;
+  const std::uint32_t* last;
 };
 
-/// Merges one chunk into a tile. q: [n_rows][head_dim], scaled. Row r sees tokens
-/// [first[r], last[r]) of the chunk. `scratch` holds tile_scratch_floats(...) floats.
-void attend_tile(const ChunkRows& rows, std::uint32_t kv_head, const HeadShape& shape, const float* q,
-                 std::uint32_t n_rows, const std::uint32_t* first, const std::uint32_t* last, float* scratch,
-                 TileState& state);
-std::size_t tile_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim);
+/// Partial softmax of some query rows. Where the sum is 0, the row saw nothing and its other numbers mean nothing.
+struct Partials {
+  float* values;   ///< [n][head_dim]
+  float* maximum;  ///< [n]
+  float* sum;      ///< [n]
+};
 
-/// Merges a partial (values, maximum, sum) into another: one row of head_dim values.
-void merge_partial(std::uint32_t head_dim, const float* values, float maximum, float sum, float* into_values,
-                   float* into_maximum, float* into_sum);
+/// What the queries of one KV head make of a chunk. Rows of `next` (optional) are brought into the cache meanwhile:
+/// a record is too far from the next one for the hardware to guess it. `scratch` holds chunk_scratch_floats().
+void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
+                  const QueryRows& queries, float* scratch, const Partials& out);
+std::size_t chunk_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim);
+
+/// Merges `n_rows` rows of partials into those of the chunks before.
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into);
 
 }  // namespace driftwood::cpu

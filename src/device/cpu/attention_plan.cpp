@@ -1,0 +1,173 @@
+#include "device/cpu/attention_plan.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <tuple>
+
+#include "device/cpu/attention_kernels.hpp"
+
+namespace driftwood::cpu {
+namespace {
+
+constexpr std::uint32_t kTileTokens = 32;  // most query tokens of a tile
+constexpr std::uint32_t kLeastTileTokens = 8;
+constexpr std::uint32_t kMostMembers = 32;  // most sequences of a shared task
+constexpr std::uint32_t kLeastMembers = 4;
+constexpr std::uint32_t kMostChunks = 8;  // of one task
+constexpr std::uint32_t kTasksPerThread = 4;
+
+std::uint32_t divided(std::uint32_t a, std::uint32_t b) noexcept { return (a + b - 1) / b; }
+
+/// What decides whether two sequences begin with the same bytes.
+auto beginning(const KvSequence& sequence) {
+  const KvSpan& first = sequence.spans.front();
+  return std::tuple(first.tokens, sequence.type, sequence.token_stride, sequence.row_bytes);
+}
+
+/// Tokens from the first on that lie at the same addresses; where spans are cut otherwise, fewer.
+std::uint32_t common_tokens(const KvSequence& a, const KvSequence& b) {
+  std::uint32_t tokens = 0;
+  for (std::size_t i = 0; i < std::min(a.spans.size(), b.spans.size()); ++i) {
+    if (a.spans[i].tokens != b.spans[i].tokens) break;
+    tokens += std::min(a.spans[i].n_tokens, b.spans[i].n_tokens);
+    if (a.spans[i].n_tokens != b.spans[i].n_tokens) break;
+  }
+  return std::min({tokens, a.n_past, b.n_past});
+}
+
+class Planner {
+ public:
+  Planner(std::span<const KvSequence> sequences, const AttentionHeads& heads, std::uint32_t window,
+          std::uint32_t threads)
+      : sequences_(sequences), heads_(heads), window_(window), threads_(threads) {}
+
+  AttentionPlan make() {
+    plan_.queries.resize(sequences_.size());
+    std::uint32_t row = 0;
+    for (const KvSequence& sequence : sequences_) {
+      plan_.first_rows.push_back(row);
+      row += sequence.n_tokens;
+    }
+    find_groups();
+    for (std::uint32_t i = 0; i < plan_.groups.size(); ++i) add_shared(i);
+    for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
+      if (sequences_[i].n_tokens > 1) add_tiles(i);
+    }
+    add_queries();
+    std::ranges::stable_sort(plan_.tasks, std::greater<>(), &AttentionTask::cost);
+    return std::move(plan_);
+  }
+
+ private:
+  std::uint32_t group() const { return heads_.n_head / heads_.n_head_kv; }
+
+  void find_groups() {
+    std::vector<std::uint32_t> order(sequences_.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::erase_if(order, [&](std::uint32_t i) { return sequences_[i].n_tokens != 1 || sequences_[i].n_past < kChunk; });
+    std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return beginning(sequences_[i]); });
+    for (auto begin = order.begin(); begin != order.end();) {
+      const auto end = std::find_if(begin, order.end(), [&](std::uint32_t i) {
+        return beginning(sequences_[i]) != beginning(sequences_[*begin]);
+      });
+      add_group({begin, end});
+      begin = end;
+    }
+  }
+
+  /// A group of those among `alike`, which have the same first token, that share about as much as most can.
+  void add_group(std::span<std::uint32_t> alike) {
+    if (alike.size() < 2) return;
+    const std::uint32_t longest = *std::ranges::max_element(
+        alike, {}, [&](std::uint32_t i) { return common_tokens(sequences_[i], sequences_[i]); });
+    std::vector<std::uint32_t> common;
+    for (const std::uint32_t i : alike) {
+      if (i != longest) common.push_back(common_tokens(sequences_[longest], sequences_[i]));
+    }
+    const std::uint32_t most = *std::ranges::max_element(common);
+    SharedGroup shared;
+    std::uint32_t tokens = most;
+    for (const std::uint32_t i : alike) {
+      const std::uint32_t has = i == longest ? most : common_tokens(sequences_[longest], sequences_[i]);
+      if (has < most / 2) continue;
+      shared.members.push_back(i);
+      tokens = std::min(tokens, has);
+    }
+    shared.n_chunks = tokens / kChunk;
+    if (shared.n_chunks != 0) plan_.groups.push_back(std::move(shared));
+  }
+
+  void add_shared(std::uint32_t number) {
+    const SharedGroup& shared = plan_.groups[number];
+    const auto n = static_cast<std::uint32_t>(shared.members.size());
+    const std::uint32_t members =
+        std::clamp(divided(n * heads_.n_head_kv, kTasksPerThread * threads_), kLeastMembers, kMostMembers);
+    for (std::uint32_t begin = 0; begin < n; begin += members) {
+      const std::uint32_t end = std::min(n, begin + members);
+      for (std::uint32_t head = 0; head < heads_.n_head_kv; ++head) {
+        const std::uint64_t rows = std::uint64_t{end - begin} * group();
+        plan_.tasks.push_back({AttentionTask::Kind::shared, number, head, begin, end, rows * shared.n_chunks * kChunk});
+      }
+    }
+    for (const std::uint32_t member : shared.members) {
+      plan_.queries[member].shares = true;
+      plan_.queries[member].first_chunk = shared.n_chunks;
+      plan_.queries[member].n_tasks = heads_.n_head_kv;
+    }
+  }
+
+  void add_tiles(std::uint32_t number) {
+    const KvSequence& sequence = sequences_[number];
+    const std::uint32_t tokens = std::clamp(divided(sequence.n_tokens * heads_.n_head_kv, kTasksPerThread * threads_),
+                                            kLeastTileTokens, kTileTokens);
+    for (std::uint32_t begin = 0; begin < sequence.n_tokens; begin += tokens) {
+      const std::uint32_t end = std::min(sequence.n_tokens, begin + tokens);
+      const std::uint32_t last = sequence.n_past + end;
+      const std::uint64_t keys = last - window_begin(window_, sequence.n_past + begin);
+      for (std::uint32_t head = 0; head < heads_.n_head_kv; ++head) {
+        plan_.tasks.push_back({AttentionTask::Kind::tile, number, head, begin, end, keys * (end - begin) * group()});
+      }
+    }
+  }
+
+  void add_queries() {
+    std::uint32_t all = 0;
+    for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
+      const KvSequence& sequence = sequences_[i];
+      if (sequence.n_tokens != 1) continue;
+      LoneQuery& query = plan_.queries[i];
+      query.end_chunk = sequence.n_past / kChunk + 1;
+      query.first_chunk = std::max(query.first_chunk, window_begin(window_, sequence.n_past) / kChunk);
+      query.first_partial = plan_.n_partials;
+      plan_.n_partials += query.end_chunk - query.first_chunk;
+      all += query.end_chunk - query.first_chunk;
+    }
+    const std::uint32_t chunks = std::clamp(divided(all, kTasksPerThread * threads_), 1U, kMostChunks);
+    for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
+      if (sequences_[i].n_tokens != 1) continue;
+      LoneQuery& query = plan_.queries[i];
+      for (std::uint32_t begin = query.first_chunk; begin < query.end_chunk; begin += chunks) {
+        const std::uint32_t end = std::min(query.end_chunk, begin + chunks);
+        plan_.tasks.push_back(
+            {AttentionTask::Kind::chunks, i, 0, begin, end, std::uint64_t{end - begin} * kChunk * heads_.n_head});
+        ++query.n_tasks;
+      }
+    }
+  }
+
+  std::span<const KvSequence> sequences_;
+  const AttentionHeads& heads_;
+  std::uint32_t window_;
+  std::uint32_t threads_;
+  AttentionPlan plan_;
+};
+
+}  // namespace
+
+AttentionPlan plan_attention(std::span<const KvSequence> sequences, const AttentionHeads& heads, std::uint32_t window,
+                             std::uint32_t threads) {
+  return Planner(sequences, heads, window, threads).make();
+}
+
+}  // namespace driftwood::cpu
