@@ -17,6 +17,8 @@ std::string text_of(const std::optional<Goal>& goal) {
 cli::Json details_of(const Figure& figure) {
   cli::Json details = {{"median", figure.summary.median},
                        {"min", figure.summary.min},
+                       {"q25", figure.summary.q25},
+                       {"q75", figure.summary.q75},
                        {"p95", figure.summary.p95},
                        {"runs", figure.summary.runs},
                        {"unit", figure.unit}};

@@ -10,7 +10,9 @@ namespace driftwood::bench {
 struct Summary {
   double min = 0;
   double median = 0;  ///< of an even number: the mean of the middle two
-  double p95 = 0;     ///< the least value that 95 of 100 do not exceed (nearest rank)
+  double q25 = 0;     ///< the quartiles, between neighbours in proportion
+  double q75 = 0;
+  double p95 = 0;  ///< the least value that 95 of 100 do not exceed (nearest rank)
   std::size_t runs = 0;
 };
 

@@ -34,6 +34,7 @@ class Bench : public CliTest {
       EXPECT_EQ(details["median"], report[figure]) << figure;
       EXPECT_LE(details["min"], details["median"]) << figure;
       EXPECT_LE(details["median"], details["p95"]) << figure;
+      EXPECT_LE(details["q25"], details["q75"]) << figure;
       EXPECT_GE(details["runs"], 1) << figure;
       EXPECT_FALSE(details["counts"].get<std::string>().empty()) << figure;
     }

@@ -15,6 +15,14 @@ TEST(Statistics, MedianOfAnOddNumberIsTheMiddleAndOfAnEvenOneTheMeanOfTwo) {
   EXPECT_EQ(summarize({3}).median, 3);
 }
 
+TEST(Statistics, QuartilesLieBetweenNeighboursInProportion) {
+  const Summary summary = summarize({4, 1, 3, 2, 5});
+  EXPECT_EQ(summary.q25, 2);
+  EXPECT_EQ(summary.q75, 4);
+  EXPECT_EQ(summarize({1, 2, 3, 4}).q25, 1.75);
+  EXPECT_EQ(summarize({7}).q75, 7);
+}
+
 TEST(Statistics, P95IsTheValueThatNineteenOfTwentyDoNotExceed) {
   std::vector<double> values(20);
   std::iota(values.begin(), values.end(), 1.0);
