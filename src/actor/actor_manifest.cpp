@@ -22,7 +22,7 @@ constexpr const char* kArchitecture = "other";
 NumericsFingerprint numerics_of(const Device* device) {
   if (device == nullptr) return {};
   const DeviceInfo& info = device->info();
-  return {.device = info.name,
+  return {.device = info.numerics.device,
           .architecture = kArchitecture,
           .kernels = info.numerics.kernels,
           .features = info.numerics.features,

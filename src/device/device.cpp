@@ -39,7 +39,7 @@ Result<Import> Device::import(Region& region, ByteRange range, Require require) 
   DW_TRY(check_not_lost());
   DW_TRY_ASSIGN(Pin pin, region.pin(range));
   std::byte* const data = region.data() + range.offset;
-  DW_TRY(check_import(data, range.size, require));
+  DW_TRY(check_import(data, range.size, require, info_.capabilities.import_sharing));
   return import_bytes(data, range.size, Access::read_write, std::move(pin));
 }
 
@@ -48,11 +48,11 @@ Result<Import> Device::import_read_only(const std::byte* data, std::size_t size,
   if (data == nullptr || size == 0) {
     return fail(ErrorCode::invalid_argument, fmt::format("Import of {} bytes is empty.", size));
   }
-  DW_TRY(check_import(data, size, require));
+  DW_TRY(check_import(data, size, require, info_.capabilities.weights_sharing));
   return import_bytes(const_cast<std::byte*>(data), size, Access::read_only, Pin());
 }
 
-Result<void> Device::check_import(const std::byte* data, std::size_t size, Require require) const {
+Result<void> Device::check_import(const std::byte* data, std::size_t size, Require require, Sharing sharing) const {
   const DeviceCapabilities& can = info_.capabilities;
   const auto address = reinterpret_cast<std::uintptr_t>(data);
   if (!is_aligned(address, can.import_alignment)) {
@@ -65,9 +65,9 @@ Result<void> Device::check_import(const std::byte* data, std::size_t size, Requi
                 fmt::format("Import of {} bytes is more than the device ({}) takes at once ({}).", size, info_.name,
                             can.max_import));
   }
-  if (!satisfies(can.import_sharing, require)) {
+  if (!satisfies(sharing, require)) {
     return fail(ErrorCode::unsupported, fmt::format("The device ({}) gives imports as {}, and this one insists on {}.",
-                                                    info_.name, to_string(can.import_sharing), describe(require)));
+                                                    info_.name, to_string(sharing), describe(require)));
   }
   return {};
 }
@@ -85,7 +85,8 @@ Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access ac
   import.host_ = data;
   import.device_base_ = static_cast<std::byte*>(ggml_backend_buffer_get_base(*buffer));
   import.size_ = size;
-  import.sharing_ = info_.capabilities.import_sharing;
+  const DeviceCapabilities& can = info_.capabilities;
+  import.sharing_ = access == Access::read_only ? can.weights_sharing : can.import_sharing;
   import.pin_ = std::move(pin);
   return import;
 }

@@ -27,13 +27,18 @@ namespace driftwood {
 /// What a device can do, asked once when it is opened.
 struct DeviceCapabilities {
   bool host_kernels = false;                 ///< graphs may hold ggml custom operators that run on host threads
-  Sharing import_sharing = Sharing::copied;  ///< what an import of host memory gives
-  std::size_t import_alignment = 1;          ///< bytes, a power of two: offset and address of an imported range
-  std::size_t max_import = SIZE_MAX;         ///< bytes in one import
+  bool host_addresses = false;               ///< tensors of an import that is not copied have the host's own addresses
+  Sharing import_sharing = Sharing::copied;  ///< what an import of a Region gives
+  Sharing weights_sharing =
+      Sharing::copied;                ///< what a read-only import gives: copied where the device has memory of its own
+  std::size_t import_alignment = 1;   ///< bytes, a power of two: offset and address of an imported range
+  std::size_t tensor_alignment = 1;   ///< bytes, a power of two: address of each tensor that a kernel reads or writes
+  std::size_t max_import = SIZE_MAX;  ///< bytes in one import
 };
 
 /// What the bits of a result depend on besides the graph and its inputs.
 struct DeviceNumerics {
+  std::string device;                 ///< "cpu", "vulkan: llvmpipe (LLVM 15.0.6, 256 bits)"
   std::string kernels;                ///< their version
   std::vector<std::string> features;  ///< of the hardware, sorted
   int threads = 0;                    ///< of a computation; 0 where their number changes no result
@@ -101,7 +106,7 @@ class Device {
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
 
   Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Pin pin);
-  Result<void> check_import(const std::byte* data, std::size_t size, Require require) const;
+  Result<void> check_import(const std::byte* data, std::size_t size, Require require, Sharing sharing) const;
   Result<void> check_not_lost() const;
   void release(ggml_backend_buffer_t buffer) noexcept;
   void note(const Error& error) noexcept;
@@ -117,10 +122,23 @@ struct DeviceOptions {
   int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
 };
 
-/// Opens a device by its name: "auto", "cpu", "null" (later "vulkan:N", "cuda:N", "metal").
-/// not_found names what there is.
-Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options = {});
-/// Names that open_device takes on this machine, best first, without "auto".
+/// A device of this machine, or a kind of device that this machine has none of.
+struct DeviceListing {
+  DeviceInfo info;                      ///< what is known without opening it; of an absent kind, its name only
+  bool hardware = false;                ///< a processor made for this: what "auto" prefers to the CPU
+  std::vector<std::string> extensions;  ///< of its driver, those that Driftwood uses where they are
+  std::string obstacle;                 ///< a sentence that says why it cannot be used; empty: it can
+};
+
+/// Every kind of device and its devices, best first. Loads the drivers of GPUs.
+std::vector<DeviceListing> list_devices();
+/// Names of those that can be used, as open_device takes them, without "auto".
 std::vector<std::string> device_names();
+
+/// Opens a device by its name: "cpu", "null", "metal", "cuda:N", "vulkan:N" (without a number: the first one), or
+/// "auto": the first one with hardware of its own that opens, else the CPU; what was passed over is logged.
+/// not_found: no such kind or number, with those that there are; unavailable: no driver; unsupported: one that cannot
+/// be used, and why.
+Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options = {});
 
 }  // namespace driftwood

@@ -31,6 +31,28 @@ class CpuDevice final : public Device {
   std::unique_ptr<GraphExecutor> executor_;
 };
 
+ggml_backend_dev_t cpu_backend() { return ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0); }
+
+int default_threads() { return std::min(host_cores(), GGML_MAX_N_THREADS); }
+
+DeviceInfo describe(int threads) {
+  std::size_t memory_free = 0;
+  std::size_t memory_total = 0;
+  ggml_backend_dev_memory(cpu_backend(), &memory_free, &memory_total);
+  return {.name = "cpu",
+          .description = ggml_backend_dev_description(cpu_backend()),
+          .memory_total = memory_total,
+          .threads = threads,
+          .capabilities = {.host_kernels = true,
+                           .host_addresses = true,
+                           .import_sharing = Sharing::same_memory,
+                           .weights_sharing = Sharing::same_memory,
+                           .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())},
+          .numerics = {.device = "cpu",
+                       .kernels = fmt::format("ggml {}, driftwood 1", ggml_version()),
+                       .features = cpu::kernel_features()}};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Device>> create_cpu_device(const DeviceOptions& options) {
@@ -39,23 +61,20 @@ Result<std::unique_ptr<Device>> create_cpu_device(const DeviceOptions& options) 
                 fmt::format("Number of threads ({}) is not in 1 to {}, or 0 for one on each core.", options.threads,
                             GGML_MAX_N_THREADS));
   }
-  const int threads = options.threads != 0 ? options.threads : std::min(host_cores(), GGML_MAX_N_THREADS);
+  const int threads = options.threads != 0 ? options.threads : default_threads();
   DW_TRY_ASSIGN(auto executor, GraphExecutor::create(threads));
+  return std::make_unique<CpuDevice>(describe(threads), cpu_backend(), std::move(executor));
+}
 
-  ggml_backend_dev_t backend = ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0);
-  std::size_t memory_free = 0;
-  std::size_t memory_total = 0;
-  ggml_backend_dev_memory(backend, &memory_free, &memory_total);
-  DeviceInfo info{
-      .name = "cpu",
-      .description = ggml_backend_dev_description(backend),
-      .memory_total = memory_total,
-      .threads = threads,
-      .capabilities = {.host_kernels = true,
-                       .import_sharing = Sharing::same_memory,
-                       .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())},
-      .numerics = {.kernels = fmt::format("ggml {}, driftwood 1", ggml_version()), .features = cpu::kernel_features()}};
-  return std::make_unique<CpuDevice>(std::move(info), backend, std::move(executor));
+DeviceDriver cpu_driver() {
+  return {.name = "cpu",
+          .likely = [] { return false; },
+          .list = []() -> Result<std::vector<DeviceListing>> {
+            std::vector<DeviceListing> devices(1);
+            devices.front().info = describe(default_threads());
+            return devices;
+          },
+          .open = [](std::uint32_t, const DeviceOptions& options) { return create_cpu_device(options); }};
 }
 
 }  // namespace driftwood

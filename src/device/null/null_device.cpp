@@ -16,6 +16,21 @@ bool is_custom(ggml_op op) {
   return op == GGML_OP_CUSTOM || op == GGML_OP_MAP_CUSTOM1 || op == GGML_OP_MAP_CUSTOM2 || op == GGML_OP_MAP_CUSTOM3;
 }
 
+DeviceInfo describe(const NullDeviceOptions& options) {
+  return {.name = "null",
+          .description = "A fake device for tests",
+          .threads = 1,
+          .capabilities = {.host_kernels = options.host_kernels,
+                           .host_addresses = options.sharing != Sharing::copied,
+                           .import_sharing = options.sharing,
+                           .weights_sharing = options.sharing,
+                           .import_alignment = options.import_alignment,
+                           .max_import = options.max_import},
+          .numerics = {.device = "null",
+                       .kernels = fmt::format("ggml {}, driftwood 1", ggml_version()),
+                       .features = cpu::kernel_features()}};
+}
+
 }  // namespace
 
 class NullDevice final : public Device {
@@ -68,16 +83,19 @@ Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceCon
                                                          options.import_alignment, least));
   }
   DW_TRY_ASSIGN(auto executor, GraphExecutor::create(1));
-  DeviceInfo info{
-      .name = "null",
-      .description = "A fake device for tests",
-      .threads = 1,
-      .capabilities = {.host_kernels = options.host_kernels,
-                       .import_sharing = options.sharing,
-                       .import_alignment = options.import_alignment,
-                       .max_import = options.max_import},
-      .numerics = {.kernels = fmt::format("ggml {}, driftwood 1", ggml_version()), .features = cpu::kernel_features()}};
-  return std::make_unique<NullDevice>(std::move(info), std::move(control), std::move(executor));
+  return std::make_unique<NullDevice>(describe(options), std::move(control), std::move(executor));
+}
+
+DeviceDriver null_driver() {
+  return {.name = "null",
+          .likely = [] { return false; },
+          .list = []() -> Result<std::vector<DeviceListing>> {
+            std::vector<DeviceListing> devices(1);
+            devices.front().info = describe({});
+            return devices;
+          },
+          .open = [](std::uint32_t,
+                     const DeviceOptions&) { return create_null_device(std::make_shared<NullDeviceControl>()); }};
 }
 
 }  // namespace driftwood

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <optional>
 
-#include "device/device.hpp"
+#include "device/driver.hpp"
 
 namespace driftwood {
 
@@ -55,5 +55,6 @@ class NullDeviceControl {
 
 /// invalid_argument: options that cannot be.
 Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceControl> control);
+DeviceDriver null_driver();
 
 }  // namespace driftwood

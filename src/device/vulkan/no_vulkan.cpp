@@ -1,0 +1,7 @@
+#include "device/vulkan/driver.hpp"
+
+namespace driftwood {
+
+DeviceDriver vulkan_driver() { return absent_driver("vulkan"); }
+
+}  // namespace driftwood
