@@ -1,0 +1,116 @@
+"""The report of all benchmarks, and what is said of two of them.
+
+Usage: bench_report.py BENCH_FOLDER DRIFTWOOD_BENCH
+"""
+
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+BENCH, PROGRAM = (Path(argument) for argument in sys.argv[1:3])
+
+
+def report(**medians):
+    """A report of the benchmark "demo": medians by name, each with quartiles 1 % around it."""
+    details = {
+        name: {"median": m, "min": 0.98 * m, "q25": 0.99 * m, "q75": 1.01 * m, "p95": 1.05 * m, "runs": 25,
+               "unit": "ratio" if name.endswith("ratio") else "us", "counts": f"what <{name}> counts"}  # fmt: skip
+        for name, m in medians.items()
+    }
+    machine = {"processor": "a processor", "cores": 2, "system": "a system", "memory_bytes": 2**34, "load": 0.1}
+    return {"bench": "demo", "machine": machine, "short": False, "details": details}
+
+
+class Compare(unittest.TestCase):
+    def compare(self, before, after, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for name, content in (("before.json", before), ("after.json", after)):
+                path = Path(folder) / name
+                path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+                paths.append(path)
+            return subprocess.run([BENCH / "compare", *paths, *options], capture_output=True, text=True, check=False)
+
+    def changes(self, before, after, *options):
+        done = self.compare(before, after, "--json", *options)
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        return {row["figure"]: row["change"] for row in json.loads(done.stdout)["figures"]}
+
+    def test_less_time_and_more_of_a_ratio_are_better(self):
+        before, after = report(freeze_us=100, decode_ratio=1.5), report(freeze_us=80, decode_ratio=2.0)
+        self.assertEqual(self.changes(before, after), {"freeze_us": "better", "decode_ratio": "better"})
+        self.assertEqual(self.changes(after, before), {"freeze_us": "worse", "decode_ratio": "worse"})
+
+    def test_the_goal_says_which_way_is_better(self):
+        before, after = report(wake_ratio=1.1), report(wake_ratio=1.4)
+        for side in (before, after):
+            side["details"]["wake_ratio"]["goal"] = "<= 1.2"
+        self.assertEqual(self.changes(before, after), {"wake_ratio": "worse"})
+
+    def test_what_the_noise_explains_is_no_change(self):
+        before, after = report(freeze_us=100), report(freeze_us=80)
+        after["details"]["freeze_us"].update(q25=40, q75=160, runs=4)
+        self.assertEqual(self.changes(before, after), {"freeze_us": "same"})
+
+    def test_a_small_change_is_none(self):
+        before, after = report(freeze_us=100), report(freeze_us=96)
+        self.assertEqual(self.changes(before, after), {"freeze_us": "better"})
+        self.assertEqual(self.changes(before, after, "--at-least", "5"), {"freeze_us": "same"})
+
+    def test_the_status_says_whether_something_is_worse(self):
+        self.assertEqual(self.compare(report(freeze_us=100), report(freeze_us=80)).returncode, 0)
+        self.assertEqual(self.compare(report(freeze_us=80), report(freeze_us=100)).returncode, 1)
+
+    def test_other_machines_are_warned_of(self):
+        after = copy.deepcopy(report(freeze_us=100))
+        after["machine"]["cores"] = 64
+        self.assertIn("cores was 2 and is 64", self.compare(report(freeze_us=100), after).stderr)
+
+    def test_what_is_no_report_is_a_sentence(self):
+        for content in ("{", "[]", '{"bench": "demo"}', '{"benchmarks": {}}'):
+            done = self.compare(report(freeze_us=100), content)
+            self.assertEqual(done.returncode, 2, content)
+            self.assertIn("after.json", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(self.compare(report(a_us=1), report(b_us=1)).returncode, 2)
+
+
+class RunAll(unittest.TestCase):
+    def run_all(self, folder, *options):
+        command = [sys.executable, BENCH / "report" / "run_all.py", PROGRAM, "--out", folder, "--short", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_one_report_has_every_benchmark_and_a_page_with_plots(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_all(folder, "--only", "chain,coldstart")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            data = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
+            self.assertEqual(list(data["benchmarks"]), ["chain", "coldstart"])
+            page = (Path(folder) / "report.html").read_text(encoding="utf-8")
+            for name in ("host_call_ns", "start_ms", "<svg", "bench/compare"):
+                self.assertIn(name, page)
+            same = subprocess.run([BENCH / "compare", *[Path(folder) / "report.json"] * 2], check=False)
+            self.assertEqual(same.returncode, 0)
+
+    def test_what_fails_is_left_out_with_its_sentence(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_all(folder, "--only", "chain,forward", "--model", "nobody")
+            self.assertEqual(done.returncode, 1)
+            data = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
+            self.assertEqual(list(data["benchmarks"]), ["chain"])
+            self.assertIn("nobody", data["left_out"]["forward"])
+            self.assertIn("nobody", (Path(folder) / "report.html").read_text(encoding="utf-8"))
+
+    def test_an_unknown_name_says_which_there_are(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_all(folder, "--only", "dance")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("coldstart", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
