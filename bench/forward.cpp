@@ -11,6 +11,8 @@
 #include "benchmark.hpp"
 #include "input.hpp"
 #include "model/model.hpp"
+#include "requantize.hpp"
+#include "scratch_folder.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -47,6 +49,17 @@ std::vector<Length> lengths(bool short_run) {
            {.prefill = {.warm_up = 0, .at_most = 3, .at_least = 2, .seconds = 180},
             .decode = {.warm_up = 1, .at_most = 9, .at_least = 3, .seconds = 90},
             .decode_tokens = kMostDecoded}}};
+}
+
+/// For a look at each further type.
+std::vector<Length> few_rounds() {
+  std::vector<Length> measured = lengths(false);
+  for (auto& [n, rounds] : measured) {
+    rounds.prefill.at_most = std::min(rounds.prefill.at_most, n >= 4096 ? 1 : 7);
+    rounds.prefill.at_least = 1;
+    rounds.decode.at_most = std::min(rounds.decode.at_most, 7);
+  }
+  return measured;
 }
 
 /// Nothing for the default model's type, else "_q8_0" and the like.
@@ -106,18 +119,12 @@ void add_phase(const Phase& phase, std::span<const std::unique_ptr<Contender>> c
               .goal = {}});
 }
 
-}  // namespace
-
-Result<Report> run_forward(const Options& options) {
-  DW_TRY_ASSIGN(const auto path, find_model(options.model));
+/// Adds the figures of one file.
+Result<void> measure_model(const std::filesystem::path& path, int threads, const std::vector<Length>& measured,
+                           Report& report, cli::Json& speeds, cli::Json& greedy) {
   DW_TRY_ASSIGN(const ModelSummary summary, Model::summarize(path));
-  const auto measured = lengths(options.short_run);
   // Each side has room for the longest slice, in libllama's unit of 256.
-  ForwardSetup setup{.model = path, .threads = options.threads, .n_ctx = measured.back().n + 256, .tokens = {}};
-  if (setup.threads == 0) {
-    DW_TRY_ASSIGN(const auto device, open_device("cpu"));
-    setup.threads = device->info().threads;
-  }
+  ForwardSetup setup{.model = path, .threads = threads, .n_ctx = measured.back().n + 256, .tokens = {}};
   DW_TRY_ASSIGN(setup.tokens, text_tokens(path, measured.back().n + kMostDecoded));
 
   say("forward: loading " + path.filename().string());
@@ -126,13 +133,9 @@ Result<Report> run_forward(const Options& options) {
   DW_TRY_ASSIGN(auto peers, make_libllama(setup));
   std::ranges::move(peers, std::back_inserter(contenders));
   DW_TRY_ASSIGN(const Agreement agreement, check_greedy(contenders, kGreedyPrompt, kGreedyTokens));
+  greedy[summary.file_type] = {
+      {"tokens", agreement.tokens}, {"same", agreement.same}, {"largest_gap", agreement.largest_gap}};
 
-  Report report("forward");
-  report.add_fact("model", {{"file", path.filename().string()}, {"type", summary.file_type}});
-  report.add_fact("threads", setup.threads);
-  report.add_fact("greedy",
-                  {{"tokens", agreement.tokens}, {"same", agreement.same}, {"largest_gap", agreement.largest_gap}});
-  cli::Json speeds = cli::Json::object();
   const std::string suffix = suffix_of(summary);
   for (const auto& [n, rounds] : measured) {
     DW_TRY_ASSIGN(const ForwardTimes times, measure_forward(contenders, n, rounds));
@@ -149,6 +152,43 @@ Result<Report> run_forward(const Options& options) {
                .goal = goal_of(false, n, suffix.empty())},
               contenders, times.decode_ms, report, speeds);
   }
+  return {};
+}
+
+/// The default model, requantized. libllama's words of it are not ours to print.
+Result<void> measure_other_types(const std::filesystem::path& path, int threads, Report& report, cli::Json& speeds,
+                                 cli::Json& greedy) {
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  for (const std::string_view type : requantized_types()) {
+    say(fmt::format("forward: making a {} file", type));
+    DW_TRY_ASSIGN(const auto file, requantize(path, type, folder->path()));
+    DW_TRY(measure_model(file, threads, few_rounds(), report, speeds, greedy));
+    std::error_code ignored;
+    std::filesystem::remove(file, ignored);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Report> run_forward(const Options& options) {
+  DW_TRY_ASSIGN(const auto path, find_model(options.model));
+  int threads = options.threads;
+  if (threads == 0) {
+    DW_TRY_ASSIGN(const auto device, open_device("cpu"));
+    threads = device->info().threads;
+  }
+  Report report("forward");
+  DW_TRY_ASSIGN(const ModelSummary summary, Model::summarize(path));
+  report.add_fact("model", {{"file", path.filename().string()}, {"type", summary.file_type}});
+  report.add_fact("threads", threads);
+  cli::Json speeds = cli::Json::object();
+  cli::Json greedy = cli::Json::object();
+  DW_TRY(measure_model(path, threads, lengths(options.short_run), report, speeds, greedy));
+  if (!options.short_run && options.model.empty()) {
+    DW_TRY(measure_other_types(path, threads, report, speeds, greedy));
+  }
+  report.add_fact("greedy", std::move(greedy));
   report.add_fact("tokens_per_s", std::move(speeds));
   return report;
 }
