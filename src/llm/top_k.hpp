@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "llm/forward.hpp"
+#include "llm/forward_request.hpp"
 
 namespace driftwood {
 

@@ -16,17 +16,21 @@
 
 namespace driftwood {
 
-/// Which tokens of a pass get logits.
-enum class OutputRows : std::uint8_t { none, last, all };
+/// Where a pass puts its logits.
+enum class LogitsPlace : std::uint8_t {
+  bound,      ///< straight into memory, row after row
+  host,       ///< into scratch memory, from where the host reads them
+  delivered,  ///< each row to a destination of its own, by host threads
+};
 
 /// All that the nodes of a graph depend on: passes of one shape share a graph.
 struct GraphShape {
-  std::uint32_t n_tokens = 0;  ///< of the pass
-  OutputRows rows = OutputRows::none;
-  KvType kv_type = KvType::f16;
-  bool long_rope = false;      ///< the Context is longer than the model's first training length
-  bool host_logits = false;    ///< logits go to scratch memory, from where the host reads them
-  std::uint32_t n_kv_max = 0;  ///< rows that the graph can reach; 0: any number
+  std::uint32_t n_tokens = 0;   ///< of the pass
+  std::uint32_t n_outputs = 0;  ///< tokens that get logits
+  LogitsPlace logits = LogitsPlace::bound;
+  KvType kv_type = KvType::f16;  ///< where the access makes tensors of it
+  bool long_rope = false;        ///< the Context is longer than the model's first training length
+  std::uint32_t n_kv_max = 0;    ///< rows that the graph can reach; 0: any number
 
   friend auto operator<=>(const GraphShape&, const GraphShape&) = default;
 };
@@ -37,7 +41,8 @@ struct BuildContext {
   const Model* model = nullptr;
   const Hyperparameters* hyperparameters = nullptr;
   GraphShape shape;
-  ggml_tensor* positions = nullptr;  ///< i32 [n_tokens]
+  ggml_tensor* positions = nullptr;    ///< i32 [n_tokens]
+  ggml_tensor* output_rows = nullptr;  ///< i32 [n_outputs]: which tokens get logits; null where all do, or none
   Products* products = nullptr;
 };
 

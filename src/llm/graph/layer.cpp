@@ -10,10 +10,8 @@ namespace {
 bool normed_before(const Hyperparameters& model) { return model.norm_placement != NormPlacement::post; }
 bool normed_after(const Hyperparameters& model) { return model.norm_placement != NormPlacement::pre; }
 
-ggml_tensor* last_row(const BuildContext& build, ggml_tensor* rows) {
-  if (rows->ne[1] == 1) return rows;
-  return ggml_view_2d(build.ggml, rows, rows->ne[0], 1, rows->nb[1],
-                      static_cast<std::size_t>(rows->ne[1] - 1) * rows->nb[1]);
+ggml_tensor* output_rows(const BuildContext& build, ggml_tensor* rows) {
+  return build.output_rows == nullptr ? rows : ggml_get_rows(build.ggml, rows, build.output_rows);
 }
 
 Activations block_input(const BuildContext& build, ggml_tensor* residual, std::uint32_t layer, std::string_view name) {
@@ -57,16 +55,16 @@ ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_t
   return add_block(build, active, layer, "ffn_down", model.ffn_bias, "post_ffw_norm", residual);
 }
 
-ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual,
-                               OutputRows rows) {
+ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual) {
   const Hyperparameters& model = *build.hyperparameters;
   Activations input = block_input(build, residual, layer, "attn_norm");
   ggml_tensor* q = project_and_store(build, kv, layer, input);
-  if (rows == OutputRows::none) return nullptr;
+  const bool is_last = layer + 1 == model.n_layer;
+  if (is_last && build.shape.n_outputs == 0) return nullptr;
   ggml_tensor* attended = kv.attend(build, layer, q);
-  if (rows == OutputRows::last) {
-    attended = last_row(build, attended);
-    residual = last_row(build, residual);
+  if (is_last) {
+    attended = output_rows(build, attended);
+    residual = output_rows(build, residual);
   }
   Activations heads = build.products->rows(attended);
   residual = add_block(build, heads, layer, "attn_output", model.attn_output_bias, "post_attention_norm", residual);

@@ -11,9 +11,8 @@ namespace driftwood {
 ggml_tensor* project_and_store(const BuildContext& build, KvAccess& kv, std::uint32_t layer, Activations& input);
 /// The residual stream, f32 [n_embd, n], plus what norm, gate, activation and down make of it.
 ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_tensor* residual);
-/// A whole layer over the residual stream. With `rows` not `all` it is the model's last one: after the
-/// attention only the wanted rows go on, and null comes back when there are none.
-ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual,
-                               OutputRows rows);
+/// A whole layer over the residual stream. After the attention of the model's last one only the rows that get logits go
+/// on; null comes back when there are none.
+ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uint32_t layer, ggml_tensor* residual);
 
 }  // namespace driftwood

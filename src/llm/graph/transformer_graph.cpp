@@ -33,61 +33,73 @@ Head language_head(const BuildContext& build, ggml_tensor* rows) {
 
 Result<std::unique_ptr<TransformerGraph>> TransformerGraph::create(const Model& model, const GraphShape& shape,
                                                                    std::unique_ptr<KvAccess> access,
-                                                                   const PackedWeights* packed, const KvBinding& kv,
-                                                                   std::size_t logits_offset) {
+                                                                   const PackedWeights* packed,
+                                                                   const PassInput& first) {
   std::unique_ptr<TransformerGraph> self(new TransformerGraph(model, shape, std::move(access), packed));
   const std::size_t max_tensors = kTensorsPerLayer * (std::size_t{model.hyperparameters().n_layer} + 1);
   DW_TRY_ASSIGN(self->graph_, Graph::create(model.device(), max_tensors,
                                             [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) {
-                                              return self->build(model, graph, context, nodes, kv, logits_offset);
+                                              return self->build(model, graph, context, nodes, first);
                                             }));
   self->position_values_.resize(shape.n_tokens);
   return self;
 }
 
 Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
-                                     const KvBinding& kv, std::size_t logits_offset) {
-  tokens_ = ggml_new_tensor_1d(context, GGML_TYPE_I32, shape_.n_tokens);
-  positions_ = ggml_new_tensor_1d(context, GGML_TYPE_I32, shape_.n_tokens);
-  ggml_set_input(tokens_);
-  ggml_set_input(positions_);
-  const BuildContext build{context, nodes, &model, &model.hyperparameters(), shape_, positions_, &products_};
-  DW_TRY(access_->begin(build, graph, {&kv, 1}));
+                                     const PassInput& first) {
+  const auto input = [context](std::uint32_t n) {
+    ggml_tensor* made = ggml_new_tensor_1d(context, GGML_TYPE_I32, n);
+    ggml_set_input(made);
+    return made;
+  };
+  tokens_ = input(shape_.n_tokens);
+  positions_ = input(shape_.n_tokens);
+  if (shape_.n_outputs != 0 && shape_.n_outputs != shape_.n_tokens) output_rows_ = input(shape_.n_outputs);
+  const BuildContext build{context, nodes,      &model,       &model.hyperparameters(),
+                           shape_,  positions_, output_rows_, &products_};
+  DW_TRY(access_->begin(build, graph, first.sequences));
 
-  const std::uint32_t n_layer = model.hyperparameters().n_layer;
   ggml_tensor* residual = embed(build, tokens_);
-  for (std::uint32_t layer = 0; layer < n_layer; ++layer) {
-    residual =
-        transformer_layer(build, *access_, layer, residual, layer + 1 == n_layer ? shape_.rows : OutputRows::all);
+  for (std::uint32_t layer = 0; layer < model.hyperparameters().n_layer; ++layer) {
+    residual = transformer_layer(build, *access_, layer, residual);
   }
   if (residual == nullptr) return {};
 
   const Head head = language_head(build, residual);
   logits_ = head.product;
-  if (shape_.host_logits) {
-    ggml_set_output(logits_);
-  } else {
-    DW_TRY(graph.bind(logits_, *kv.memory, logits_offset));
+  switch (shape_.logits) {
+    case LogitsPlace::bound: DW_TRY(graph.bind(logits_, *first.sequences.front().memory, first.logits_offset)); break;
+    case LogitsPlace::host: ggml_set_output(logits_); break;
+    case LogitsPlace::delivered: ggml_build_forward_expand(nodes, deliver(context, head.logits, &delivery_)); break;
   }
   ggml_build_forward_expand(nodes, head.logits);
   return {};
 }
 
-Result<void> TransformerGraph::run(std::span<const Token> tokens, const KvBinding& kv, std::size_t logits_offset,
-                                   const std::atomic<bool>* cancel) {
-  DW_CHECK(tokens.size() == shape_.n_tokens);
-  for (std::uint32_t i = 0; i < shape_.n_tokens; ++i) {
-    position_values_[i] = static_cast<std::int32_t>(kv.n_past + i);
+Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<bool>* cancel) {
+  DW_CHECK(input.tokens.size() == shape_.n_tokens && input.output_rows.size() == shape_.n_outputs);
+  auto position = position_values_.begin();
+  for (const KvBinding& sequence : input.sequences) {
+    for (std::uint32_t i = 0; i < sequence.n_tokens; ++i) {
+      *position++ = static_cast<std::int32_t>(sequence.n_past + i);
+    }
   }
-  ggml_backend_tensor_set(tokens_, tokens.data(), 0, tokens.size_bytes());
+  DW_CHECK(position == position_values_.end());
+  ggml_backend_tensor_set(tokens_, input.tokens.data(), 0, input.tokens.size_bytes());
   ggml_backend_tensor_set(positions_, position_values_.data(), 0, position_values_.size() * sizeof(std::int32_t));
-  DW_TRY(access_->prepare(*graph_, {&kv, 1}));
-  if (logits_ != nullptr && !shape_.host_logits) DW_TRY(graph_->bind(logits_, *kv.memory, logits_offset));
+  if (output_rows_ != nullptr) {
+    ggml_backend_tensor_set(output_rows_, input.output_rows.data(), 0, input.output_rows.size_bytes());
+  }
+  DW_TRY(access_->prepare(*graph_, input.sequences));
+  if (logits_ != nullptr && shape_.logits == LogitsPlace::bound) {
+    DW_TRY(graph_->bind(logits_, *input.sequences.front().memory, input.logits_offset));
+  }
+  delivery_.rows.assign(input.destinations.begin(), input.destinations.end());
   return graph_->run(cancel);
 }
 
 std::span<const float> TransformerGraph::host_logits() {
-  DW_CHECK(shape_.host_logits && logits_ != nullptr);
+  DW_CHECK(shape_.logits == LogitsPlace::host && logits_ != nullptr);
   const auto count = static_cast<std::size_t>(ggml_nelements(logits_));
   if (ggml_backend_buffer_is_host(logits_->buffer)) return {static_cast<const float*>(logits_->data), count};
   host_logits_.resize(count);

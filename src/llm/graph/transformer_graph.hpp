@@ -9,23 +9,31 @@
 
 #include "device/graph.hpp"
 #include "llm/graph/build_context.hpp"
+#include "llm/graph/delivery.hpp"
 #include "llm/graph/kv_access.hpp"
 
 namespace driftwood {
 
+/// What one run reads and writes. Sequences share out the tokens, in their order.
+struct PassInput {
+  std::span<const Token> tokens;                 ///< each in the vocabulary
+  std::span<const KvBinding> sequences;          ///< the first one's memory is where bound logits go
+  std::span<const std::int32_t> output_rows;     ///< tokens of the pass that have logits, rising
+  std::size_t logits_offset = 0;                 ///< LogitsPlace::bound
+  std::span<const RowDestination> destinations;  ///< LogitsPlace::delivered: one for each output row
+};
+
 class TransformerGraph {
  public:
-  /// `kv` and the place of the logits serve as the first binding; `packed` is borrowed and may be null. Device errors.
+  /// `first` serves as the first binding; `packed` is borrowed and may be null. Device errors.
   static Result<std::unique_ptr<TransformerGraph>> create(const Model& model, const GraphShape& shape,
                                                           std::unique_ptr<KvAccess> access, const PackedWeights* packed,
-                                                          const KvBinding& kv, std::size_t logits_offset);
+                                                          const PassInput& first);
 
-  /// Runs the pass over shape.n_tokens tokens, each in the vocabulary. Logits go to `logits_offset` of the
-  /// Import (f32 rows), unless the shape says host_logits or that there are none. Fails as Graph::run does.
-  Result<void> run(std::span<const Token> tokens, const KvBinding& kv, std::size_t logits_offset,
-                   const std::atomic<bool>* cancel);
+  /// Runs the pass over input that has the graph's shape. Fails as Graph::run does.
+  Result<void> run(const PassInput& input, const std::atomic<bool>* cancel);
 
-  /// The logits of the last run, for a shape with host_logits; until the next run.
+  /// The logits of the last run, for LogitsPlace::host; until the next run.
   std::span<const float> host_logits();
 
   std::size_t scratch_size() const noexcept { return graph_->scratch_size(); }
@@ -34,16 +42,18 @@ class TransformerGraph {
   TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
                    const PackedWeights* packed)
       : shape_(shape), access_(std::move(access)), products_(model.hyperparameters(), packed) {}
-  Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes, const KvBinding& kv,
-                     std::size_t logits_offset);
+  Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
+                     const PassInput& first);
 
   GraphShape shape_;
   std::unique_ptr<KvAccess> access_;
   Products products_;
+  DeliveryNode delivery_;
   std::unique_ptr<Graph> graph_;
-  ggml_tensor* tokens_ = nullptr;     ///< i32 [n_tokens]
-  ggml_tensor* positions_ = nullptr;  ///< i32 [n_tokens]
-  ggml_tensor* logits_ = nullptr;     ///< f32 [n_vocab, rows]; null without outputs
+  ggml_tensor* tokens_ = nullptr;       ///< i32 [n_tokens]
+  ggml_tensor* positions_ = nullptr;    ///< i32 [n_tokens]
+  ggml_tensor* output_rows_ = nullptr;  ///< i32 [n_outputs]; null where all tokens or none have logits
+  ggml_tensor* logits_ = nullptr;       ///< f32 [n_vocab, n_outputs]; null without outputs
   std::vector<std::int32_t> position_values_;
   std::vector<float> host_logits_;
 };

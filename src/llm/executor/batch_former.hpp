@@ -1,0 +1,58 @@
+// Which tokens of the requests that wait go into the next pass.
+//
+// Short requests (decoded tokens) all go in. Long ones (prompts) go in by pieces, with
+// as many tokens as the Pace allows beside the short ones, or whole chunks where nobody
+// decodes. Where not all fit, those go first whose actor has had the least so far,
+// weighted by priority (start-time fair queueing): so nobody starves, and a long prompt
+// takes turns with others.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/executor/pace.hpp"
+#include "llm/forward_job.hpp"
+
+namespace driftwood {
+
+/// Requests with no more tokens left than this are short.
+inline constexpr std::uint32_t kShortRequest = 4;
+
+class BatchFormer {
+ public:
+  struct Limits {
+    std::uint32_t chunk = 512;          ///< most tokens of prompts in a pass
+    std::uint32_t max_sequences = 256;  ///< in a pass
+  };
+
+  explicit BatchFormer(const Limits& limits) : limits_(limits), pace_(limits.chunk) {}
+
+  /// Slices of the next pass; `jobs` are started and have tokens left. Not empty where `jobs` is not.
+  std::span<const PassSlice> next(std::span<ForwardJob* const> jobs);
+  /// The last slices were run, in this time.
+  void note(double us);
+
+ private:
+  using Flow = const Import*;
+
+  double time_of(const ForwardJob& job) const;
+  void charge(const PassSlice& slice);
+  void take(ForwardJob& job, std::uint32_t n_tokens);
+  std::uint32_t prompt_budget(std::uint32_t n_short);
+
+  Limits limits_;
+  Pace pace_;
+  std::unordered_map<Flow, double> times_;  ///< virtual: tokens had, over the weight; of actors that are ahead of now_
+  double now_ = 0;                          ///< where actors begin that come anew
+  std::uint32_t since_short_ = UINT32_MAX;  ///< passes without a short request
+  std::uint32_t n_short_ = 0;               ///< tokens of the last pass
+  std::uint32_t n_prompt_ = 0;
+  std::vector<ForwardJob*> short_;
+  std::vector<ForwardJob*> long_;
+  std::vector<PassSlice> slices_;
+};
+
+}  // namespace driftwood

@@ -1,0 +1,196 @@
+#include "llm/passes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "llm/graph/graph_cache.hpp"
+#include "llm/top_k.hpp"
+
+namespace driftwood {
+
+namespace {
+
+constexpr std::size_t kGraphCacheBytes = 256 * kMiB;
+constexpr std::uint32_t kMinKvBucket = 256;  // tokens
+
+bool can_fuse(const Model& model) {
+  const Hyperparameters& hyperparameters = model.hyperparameters();
+  return model.device().info().capabilities.host_kernels && hyperparameters.head_dim % 32 == 0 &&
+         hyperparameters.head_dim <= 256;
+}
+
+}  // namespace
+
+struct ModelPasses::State {
+  /// Runs slices that can share a pass.
+  Result<void> run(std::span<const PassSlice> slices);
+  void add(const PassSlice& slice);
+  void add_destinations(const PassSlice& slice);
+  GraphShape shape() const;
+  bool long_rope(const ForwardJob& job) const;
+
+  std::shared_ptr<const Model> model;
+  bool fused = false;
+  std::unique_ptr<PackedWeights> packed;  ///< null: ggml's products
+  std::mutex mutex;                       ///< of a pass, and of what follows
+  GraphCache graphs{kGraphCacheBytes};
+
+  // Of the pass that is being made; kept for their memory.
+  std::vector<PassSlice> order;
+  std::vector<Token> tokens;
+  std::vector<KvBinding> sequences;
+  std::vector<std::int32_t> output_rows;
+  std::vector<RowDestination> destinations;
+  LogitsPlace place = LogitsPlace::bound;
+};
+
+bool ModelPasses::State::long_rope(const ForwardJob& job) const {
+  const Hyperparameters& hyperparameters = model->hyperparameters();
+  return hyperparameters.rope_factors == RopeFactors::by_context &&
+         job.binding(0).layout.n_ctx > hyperparameters.rope_original_ctx;
+}
+
+void ModelPasses::State::add(const PassSlice& slice) {
+  const auto next = slice.job->next_tokens(slice.n_tokens);
+  const std::uint32_t n_outputs = slice.job->n_outputs(slice.n_tokens);
+  tokens.insert(tokens.end(), next.begin(), next.end());
+  sequences.push_back(slice.job->binding(slice.n_tokens));
+  for (std::uint32_t i = n_outputs; i > 0; --i) output_rows.push_back(static_cast<std::int32_t>(tokens.size() - i));
+  if (place == LogitsPlace::delivered) add_destinations(slice);
+}
+
+void ModelPasses::State::add_destinations(const PassSlice& slice) {
+  const ForwardRequest& request = slice.job->request();
+  std::byte* const into = request.memory->host() + slice.job->logits_offset();
+  const std::uint32_t n_outputs = slice.job->n_outputs(slice.n_tokens);
+  if (request.outputs == Outputs::top_k) {
+    if (n_outputs != 0) destinations.push_back({nullptr, {reinterpret_cast<TokenLogit*>(into), request.top_k}});
+    return;
+  }
+  for (std::uint32_t i = 0; i < n_outputs; ++i) {
+    destinations.push_back({reinterpret_cast<float*>(into) + std::size_t{i} * model->hyperparameters().n_vocab, {}});
+  }
+}
+
+GraphShape ModelPasses::State::shape() const {
+  const KvBinding& first = sequences.front();
+  GraphShape shape;
+  shape.n_tokens = static_cast<std::uint32_t>(tokens.size());
+  shape.n_outputs = static_cast<std::uint32_t>(output_rows.size());
+  shape.logits = output_rows.empty() ? LogitsPlace::bound : place;
+  shape.long_rope = long_rope(*order.front().job);
+  if (!fused) {
+    shape.kv_type = first.layout.kv_type;
+    shape.n_kv_max = std::min(first.layout.n_ctx, std::bit_ceil(std::max(kMinKvBucket, first.n_past + first.n_tokens)));
+  }
+  return shape;
+}
+
+Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {
+  const ForwardRequest& first = slices.front().job->request();
+  const bool alone = slices.size() == 1;
+  const bool top_k = first.outputs == Outputs::top_k;
+  place = alone && !top_k ? LogitsPlace::bound : fused ? LogitsPlace::delivered : LogitsPlace::host;
+  order.assign(slices.begin(), slices.end());
+  tokens.clear();
+  sequences.clear();
+  output_rows.clear();
+  destinations.clear();
+  for (const PassSlice& slice : slices) add(slice);
+
+  const PassInput input{tokens, sequences, output_rows, slices.front().job->logits_offset(), destinations};
+  const GraphShape wanted = shape();
+  TransformerGraph* graph = graphs.find(wanted);
+  if (graph == nullptr) {
+    DW_TRY_ASSIGN(auto made,
+                  TransformerGraph::create(*model, wanted, fused ? make_fused_kv_access() : make_stock_kv_access(),
+                                           packed.get(), input));
+    graph = graphs.insert(wanted, std::move(made));
+  }
+  DW_TRY(graph->run(input, alone ? first.cancel : nullptr));
+  if (wanted.logits == LogitsPlace::host) {
+    auto* best = reinterpret_cast<TokenLogit*>(first.memory->host() + first.logits.offset);
+    select_top_k(graph->host_logits(), {best, first.top_k});
+  }
+  return {};
+}
+
+Result<std::unique_ptr<ModelPasses>> ModelPasses::create(std::shared_ptr<const Model> model,
+                                                         const PassOptions& options) {
+  auto state = std::make_unique<State>();
+  const bool can = can_fuse(*model);
+  if (options.attention == AttentionKind::fused && !can) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("The device {} cannot run fused attention for heads of {} elements.",
+                            model->device().info().name, model->hyperparameters().head_dim));
+  }
+  state->fused = can && options.attention != AttentionKind::stock;
+  const bool host_kernels = model->device().info().capabilities.host_kernels;
+  if (options.products == ProductKind::packed && !host_kernels) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("The device {} cannot multiply by packed weights.", model->device().info().name));
+  }
+  if (options.products != ProductKind::stock && host_kernels) {
+    DW_TRY_ASSIGN(state->packed, PackedWeights::create(*model));
+  }
+  state->model = std::move(model);
+  return std::unique_ptr<ModelPasses>(new ModelPasses(std::move(state)));
+}
+
+ModelPasses::ModelPasses(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ModelPasses::~ModelPasses() = default;
+
+Result<void> ModelPasses::start(ForwardJob& job) {
+  try {
+    return job.start(*state_->model);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "There is no memory for the tokens of a forward pass.");
+  }
+}
+
+void ModelPasses::run(std::span<const PassSlice> slices) {
+  const std::lock_guard lock(state_->mutex);
+  // What shares a graph: on devices that take one sequence at a time, each by itself.
+  const auto together = [this](const PassSlice& a, const PassSlice& b) {
+    return state_->fused && state_->long_rope(*a.job) == state_->long_rope(*b.job);
+  };
+  std::vector<PassSlice> rest(slices.begin(), slices.end());
+  while (!rest.empty()) {
+    const auto end = std::stable_partition(rest.begin() + 1, rest.end(),
+                                           [&](const PassSlice& slice) { return together(rest.front(), slice); });
+    const std::span part(rest.begin(), end);
+    Result<void> done;
+    try {
+      done = state_->run(part);
+    } catch (const std::bad_alloc&) {
+      done = fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
+    }
+    for (const PassSlice& slice : part) {
+      if (done) {
+        slice.job->advance(slice.n_tokens);
+      } else if (done.error().code == ErrorCode::cancelled) {
+        slice.job->fail_cancelled();
+      } else {
+        slice.job->fail(done.error());
+      }
+    }
+    rest.erase(rest.begin(), end);
+  }
+}
+
+void ModelPasses::drop_caches() {
+  const std::lock_guard lock(state_->mutex);
+  state_->graphs.clear();
+}
+
+const Model& ModelPasses::model() const noexcept { return *state_->model; }
+std::uint64_t ModelPasses::packed_bytes() const noexcept {
+  return state_->packed == nullptr ? 0 : state_->packed->bytes();
+}
+
+}  // namespace driftwood

@@ -1,0 +1,181 @@
+// Passes that serve many requests: the bits that each has when it is alone.
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "llm/passes.hpp"
+#include "model/family.hpp"
+#include "support/sequence.hpp"
+#include "support/temporary_folder.hpp"
+#include "tools/random_model.hpp"
+
+namespace driftwood {
+namespace {
+
+using namespace driftwood::testing;
+
+constexpr std::uint32_t kCtx = 160;
+constexpr std::uint32_t kRequests = 32;
+
+struct Case {
+  std::string architecture;
+  ggml_type type = GGML_TYPE_Q4_1;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> result;
+  for (const Family& family : families()) result.push_back({std::string(family.architecture)});
+  for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q8_0}) {
+    result.push_back({"llama", type});
+  }
+  return result;
+}
+
+/// A request's tokens: some that were there before, then those that it brings.
+struct Plan {
+  std::uint32_t n_past = 0;
+  std::uint32_t n_tokens = 1;
+  std::uint32_t cut = 0;  ///< tokens that the batch has in a pass before; 0: all in one
+  Outputs outputs = Outputs::last;
+};
+
+Plan plan_of(std::uint32_t i) {
+  switch (i % 8) {
+    case 3: return {.n_past = 0, .n_tokens = 40 + i, .cut = 17};
+    case 5: return {.n_past = i, .n_tokens = 3, .outputs = Outputs::all};
+    case 6: return {.n_past = 2 * i, .n_tokens = 33, .cut = i, .outputs = Outputs::none};
+    case 7: return {.n_past = 3 * i, .n_tokens = 1, .outputs = Outputs::top_k};
+    default: return {.n_past = 1 + 3 * i, .n_tokens = 1};
+  }
+}
+
+class ForwardBatch : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    RandomModelOptions options = representative_options(GetParam().architecture);
+    options.n_embd = 256;
+    options.n_ff = 256;
+    options.head_dim = 32;
+    options.rope_dims = options.rope_dims == 0 ? 0 : 16;
+    options.n_ctx = 256;
+    if (options.sliding_window != 0) options.sliding_window = 24;
+    options.type = GetParam().type;
+    const auto path = folder_.path() / "model.gguf";
+    const auto written = write_random_model(options, path);
+    ASSERT_TRUE(written) << written.error().to_string();
+    device_ = value_of(open_device("cpu", {.threads = 2}));
+    model_ = open_model(path, *device_);
+    passes_ = value_of(ModelPasses::create(model_, {}));
+    tokens_ = random_tokens(4 * kCtx, options.n_vocab);
+  }
+
+  Sequence make_sequence(std::uint32_t i) const { return {*model_, kCtx, i % 3 == 0 ? KvType::q8_0 : KvType::f16, 3}; }
+  std::span<const Token> tokens(std::uint32_t i, std::size_t first, std::size_t n) const {
+    return std::span(tokens_).subspan(7 * i + first, n);
+  }
+  ForwardRequest request(const Sequence& sequence, std::uint32_t i) const {
+    const Plan plan = plan_of(i);
+    ForwardRequest request = sequence.request(tokens(i, plan.n_past, plan.n_tokens), plan.outputs);
+    if (plan.outputs == Outputs::top_k) request.top_k = 5;
+    return request;
+  }
+  /// Runs some next tokens of jobs in one pass.
+  void pass(std::span<const PassSlice> slices) {
+    passes_->run(slices);
+    for (const PassSlice& slice : slices) {
+      const auto result = slice.job->result();
+      ASSERT_TRUE(result) << result.error().to_string();
+    }
+  }
+  void fill(const Sequence& sequence, std::uint32_t i, std::uint32_t n) {
+    if (n == 0) return;
+    const ForwardRequest request = sequence.request(tokens(i, 0, n), Outputs::none);
+    ForwardJob job(request);
+    ASSERT_TRUE(passes_->start(job));
+    const PassSlice slice{&job, n};
+    pass({&slice, 1});
+  }
+  std::vector<std::byte> all_bytes(const Sequence& sequence) const {
+    const std::span used = sequence.used(kCtx);
+    std::vector<std::byte> bytes(used.begin(), used.end());
+    const std::byte* logits = sequence.logits();
+    bytes.insert(bytes.end(), logits, logits + std::size_t{3} * model_->hyperparameters().n_vocab * sizeof(float));
+    return bytes;
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<Device> device_;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<ModelPasses> passes_;
+  std::vector<Token> tokens_;
+};
+
+TEST_P(ForwardBatch, GivesEachRequestTheBitsThatItHasAlone) {
+  std::deque<Sequence> alone;
+  std::deque<Sequence> batched;
+  std::vector<ForwardRequest> requests;
+  for (std::uint32_t i = 0; i < kRequests; ++i) {
+    alone.push_back(make_sequence(i));
+    batched.push_back(make_sequence(i));
+    for (const Sequence* sequence : {&alone.back(), &batched.back()}) fill(*sequence, i, plan_of(i).n_past);
+    const ForwardRequest lone = request(alone.back(), i);
+    ForwardJob job(lone);
+    ASSERT_TRUE(passes_->start(job));
+    const PassSlice slice{&job, job.left()};
+    pass({&slice, 1});
+    requests.push_back(request(batched.back(), i));
+  }
+
+  std::deque<ForwardJob> jobs;
+  std::vector<PassSlice> first;
+  std::vector<PassSlice> second;
+  for (std::uint32_t i = 0; i < kRequests; ++i) {
+    ASSERT_TRUE(passes_->start(jobs.emplace_back(requests[i])));
+    if (plan_of(i).cut != 0) first.push_back({&jobs.back(), plan_of(i).cut});
+  }
+  pass(first);
+  for (ForwardJob& job : jobs) second.push_back({&job, job.left()});
+  pass(second);
+  for (std::uint32_t i = 0; i < kRequests; ++i) {
+    EXPECT_TRUE(all_bytes(alone[i]) == all_bytes(batched[i])) << "request " << i;
+  }
+}
+
+TEST_P(ForwardBatch, SharesThePrefixOfForksWithoutChangingABit) {
+  Sequence parent = make_sequence(1);
+  fill(parent, 1, 100);
+  const auto image = parent.freeze(*model_);
+  std::deque<Sequence> alone;
+  std::deque<Sequence> batched;
+  std::vector<ForwardRequest> requests;
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    alone.emplace_back(*model_, parent, image);
+    batched.emplace_back(*model_, parent, image);
+    requests.push_back(batched.back().request(tokens(i, 0, 1 + i % 2)));
+    const ForwardRequest lone = alone.back().request(tokens(i, 0, 1 + i % 2));
+    ForwardJob job(lone);
+    ASSERT_TRUE(passes_->start(job));
+    const PassSlice slice{&job, job.left()};
+    pass({&slice, 1});
+  }
+  std::deque<ForwardJob> jobs;
+  std::vector<PassSlice> slices;
+  for (const ForwardRequest& request : requests) {
+    ASSERT_TRUE(passes_->start(jobs.emplace_back(request)));
+    slices.push_back({&jobs.back(), jobs.back().left()});
+  }
+  pass(slices);
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_TRUE(all_bytes(alone[i]) == all_bytes(batched[i])) << "fork " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ForwardBatch, ::testing::ValuesIn(cases()), [](const auto& test) {
+  return fmt::format("{}_{}", test.param.architecture, ggml_type_name(test.param.type));
+});
+
+}  // namespace
+}  // namespace driftwood
