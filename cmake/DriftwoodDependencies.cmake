@@ -2,6 +2,7 @@
 #   driftwood::wasmtime   Wasmtime's C API, 48.x
 #   driftwood::ggml       ggml (0.26 or newer) and its CPU back end, in link order
 #   driftwood::llama      libllama: tokenizers, chat templates, and the yardstick of tests and benchmarks
+#   DRIFTWOOD_VULKAN_MODULE   where DRIFTWOOD_DEVICES has vulkan: the file of ggml's back end for it
 # A system package is used where it fits, else what scripts/deps.sh built.
 #
 # The small ones are the system's: fmt::fmt, spdlog::spdlog, nlohmann_json::nlohmann_json, CLI11::CLI11,
@@ -18,16 +19,17 @@ endif()
 # Asks scripts/deps.sh for the folder of one built dependency. It is asked at each configure, since the answer follows
 # the pins, the compiler and the machine.
 function(driftwood_deps_prefix name result)
+  string(REPLACE ";" " " devices "${DRIFTWOOD_DEVICES}")
   execute_process(
-    COMMAND ${CMAKE_COMMAND} -E env "DRIFTWOOD_DEPS_VARIANT=${DRIFTWOOD_DEPS_VARIANT}"
+    COMMAND ${CMAKE_COMMAND} -E env "DRIFTWOOD_DEVICES=${devices}"
       "DRIFTWOOD_WASMTIME=${DRIFTWOOD_WASMTIME}" "${PROJECT_SOURCE_DIR}/scripts/deps.sh" --print-prefix ${name}
     OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE
     ERROR_VARIABLE why ERROR_STRIP_TRAILING_WHITESPACE
     RESULT_VARIABLE status)
   if(NOT status EQUAL 0)
     set(hint "")
-    if(NOT DRIFTWOOD_DEPS_VARIANT STREQUAL "cpu")
-      set(hint "DRIFTWOOD_DEPS_VARIANT=${DRIFTWOOD_DEPS_VARIANT} ")
+    if(devices)
+      set(hint "DRIFTWOOD_DEVICES=\"${devices}\" ")
     endif()
     if(NOT DRIFTWOOD_WASMTIME STREQUAL "prebuilt")
       string(APPEND hint "DRIFTWOOD_WASMTIME=${DRIFTWOOD_WASMTIME} ")
@@ -52,7 +54,7 @@ endif()
 message(STATUS "Wasmtime ${Wasmtime_VERSION}: ${Wasmtime_LIBRARY}")
 
 # ---- ggml and libllama, which belong together
-if(DRIFTWOOD_SYSTEM_GGML AND DRIFTWOOD_DEPS_VARIANT STREQUAL "cpu")
+if(DRIFTWOOD_SYSTEM_GGML)
   find_package(ggml 0.26 CONFIG QUIET)
   if(ggml_FOUND)
     find_package(llama CONFIG QUIET)
@@ -75,6 +77,15 @@ target_link_libraries(driftwood_ggml INTERFACE ggml::ggml ggml::all ggml::ggml-b
 add_library(driftwood_llama INTERFACE)
 add_library(driftwood::llama ALIAS driftwood_llama)
 target_link_libraries(driftwood_llama INTERFACE llama driftwood::ggml)
+
+# ---- ggml's back ends for other devices, each a module of its own
+if("vulkan" IN_LIST DRIFTWOOD_DEVICES)
+  driftwood_deps_prefix(vulkan vulkan_prefix)
+  set(DRIFTWOOD_VULKAN_MODULE "${vulkan_prefix}/lib/driftwood-vulkan.so")
+  message(STATUS "Vulkan: ${DRIFTWOOD_VULKAN_MODULE}")
+  # Its C headers only, for what is asked of the driver before the module is loaded.
+  find_path(DRIFTWOOD_VULKAN_HEADERS vulkan/vulkan_core.h REQUIRED)
+endif()
 
 # ---- the system's
 find_package(fmt REQUIRED)

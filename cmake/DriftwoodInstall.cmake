@@ -12,6 +12,12 @@ if(DRIFTWOOD_OWN_WASMTIME MATCHES "\\.(so|dylib)$")
     INSTALL_RPATH "$<IF:$<BOOL:${APPLE}>,@loader_path,$ORIGIN>/driftwood")
 endif()
 
+# What the program and the library load when a device is first asked for, beside Wasmtime.
+if(DRIFTWOOD_VULKAN_MODULE)
+  cmake_path(GET DRIFTWOOD_VULKAN_MODULE PARENT_PATH modules)
+  install(DIRECTORY "${modules}/" DESTINATION "${CMAKE_INSTALL_LIBDIR}/driftwood" USE_SOURCE_PERMISSIONS)
+endif()
+
 set(package "${CMAKE_INSTALL_LIBDIR}/cmake/driftwood")
 set(DRIFTWOOD_DATADIR "${CMAKE_INSTALL_DATADIR}/driftwood")
 install(EXPORT driftwoodTargets NAMESPACE driftwood:: DESTINATION "${package}")

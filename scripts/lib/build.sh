@@ -6,9 +6,13 @@ source "$DW_LIB/cargo.sh"
 source "$DW_LIB/packages.sh"
 source "$DW_LIB/third_party.sh"
 
-# set_up GROUP...: packages and dependencies. Three steps. With the group test, build() builds the tests too.
+# set_up GROUP...: packages and dependencies. Three steps. With the group test, build() builds the tests too, and with
+# DRIFTWOOD_DEVICES the devices that it names.
 set_up() {
-  case " $* " in *" test "*) DW_CONFIGURE=(-DDRIFTWOOD_BUILD_TESTS=ON) ;; esac
+  DW_CONFIGURE=()
+  case " $* " in *" test "*) DW_CONFIGURE+=(-DDRIFTWOOD_BUILD_TESTS=ON) ;; esac
+  if [ -n "$DW_DEVICES" ]; then DW_CONFIGURE+=("-DDRIFTWOOD_DEVICES=${DW_DEVICES// /;}"); fi
+  case " $DW_DEVICES " in *" vulkan "*) set -- "$@" vulkan ;; esac
   install_packages "$@"
   make_dependencies
 }

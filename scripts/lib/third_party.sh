@@ -6,7 +6,8 @@
 # $DW_CACHE/work/<name>-<key> and moved into place when it is complete: a folder under deps/ is always whole, and an
 # interrupted build goes on where it stopped.
 
-DW_VARIANT=${DRIFTWOOD_DEPS_VARIANT:-cpu}
+DW_VARIANT=cpu
+DW_DEVICES=${DRIFTWOOD_DEVICES:-}
 DW_WASMTIME=${DRIFTWOOD_WASMTIME:-prebuilt}
 DW_PINS=$DW_ROOT/third_party
 
@@ -15,11 +16,14 @@ check_choices() {
     prebuilt | source) ;;
     *) die "DRIFTWOOD_WASMTIME ('$DW_WASMTIME') is neither 'prebuilt' nor 'source'." ;;
   esac
-  case "$DW_VARIANT" in
-    cpu) ;;
-    vulkan | cuda | metal) die "This version has no $DW_VARIANT device yet; use a preset with the cpu variant, such as release." ;;
-    *) die "DRIFTWOOD_DEPS_VARIANT ('$DW_VARIANT') is not one of cpu, vulkan, cuda, metal." ;;
-  esac
+  local device
+  for device in $DW_DEVICES; do
+    case "$device" in
+      vulkan) ;;
+      cuda | metal) die "This version has no $device device yet; leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
+      *) die "DRIFTWOOD_DEVICES ('$DW_DEVICES') names '$device', which is not one of vulkan, cuda, metal." ;;
+    esac
+  done
 }
 
 short_hash() { sha256_of | cut -c1-16; }
@@ -45,6 +49,10 @@ compiler_identity() {
 crates_key() { short_hash <"$DW_PINS/Cargo.lock"; }
 ggml_key() { (echo "$DW_VARIANT" && lock_entry llama-cpp-sys-2 && declare -f build_ggml ggml_device_options &&
   compiler_identity && cpu_identity) | short_hash; }
+ggml_module_key() { # DEVICE: the module is built for no processor in particular
+  (lock_entry llama-cpp-sys-2 && declare -f build_ggml_module "$1_module_options" && compiler_identity &&
+    find "$DW_PINS/$1" -type f -exec cat {} +) 2>/dev/null | short_hash
+}
 wasmtime_key() {
   (
     uname -s -m
@@ -60,6 +68,7 @@ wasmtime_key() {
 
 crates_dir() { echo "$DW_CACHE/deps/crates-$DW_WASMTIME-$(crates_key)"; }
 ggml_prefix() { echo "$DW_CACHE/deps/ggml-$DW_VARIANT-$(ggml_key)"; }
+ggml_module_prefix() { echo "$DW_CACHE/deps/ggml-$1-$(ggml_module_key "$1")"; } # of DEVICE
 wasmtime_prefix() { echo "$DW_CACHE/deps/wasmtime-$DW_WASMTIME-$(wasmtime_key)"; }
 
 # make_result DIR FUNCTION: where DIR is missing, runs FUNCTION WORK STAGE under a lock. WORK outlives a failure, STAGE
@@ -99,7 +108,6 @@ fetch_crates() {
 need_crates() { make_result "$(crates_dir)" fetch_crates; }
 crate_path() { echo "$(crates_dir)/$1"-[0-9]*; } # of NAME, once they are there
 
-# A later variant adds its device here, and its packages in packages.sh.
 ggml_device_options() {
   echo -DGGML_CUDA=OFF -DGGML_VULKAN=OFF -DGGML_METAL=OFF -DGGML_BLAS=OFF
 }
@@ -121,6 +129,31 @@ build_ggml() {
   run_logged ggml-build cmake --build "$work/build" --target llama --parallel "$(job_count)"
   run_logged ggml-install cmake --install "$work/build"
 }
+
+# ggml's back end for DEVICE as a module, driftwood-DEVICE.so, that the program loads when the device is first asked for,
+# and the ggml-base that it needs: a machine without the device's driver runs the same program, and a build for the CPU
+# only is not made twice.
+build_ggml_module() { # DEVICE WORK STAGE
+  local device=$1 work=$2 stage=$3 source options=()
+  need_crates
+  source=$(crate_path llama-cpp-sys-2)/llama.cpp
+  while IFS= read -r option; do options+=("$option"); done < <("${device}_module_options")
+  say "building ggml's kernels for $device, some minutes (an interrupted build goes on when run again)"
+  run_logged "ggml-$device-configure" cmake -G Ninja -S "$source" -B "$work/build" \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON '-DCMAKE_INSTALL_RPATH=$ORIGIN' \
+    -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF \
+    -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_CCACHE=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF \
+    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF \
+    -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF "${options[@]}"
+  run_logged "ggml-$device-build" cmake --build "$work/build" --target "ggml-$device" --parallel "$(job_count)"
+  mkdir -p "$stage/lib"
+  cp "$work/build/bin/libggml-$device.so" "$stage/lib/driftwood-$device.so"
+  cp "$work"/build/bin/libggml-base.so.0 "$stage/lib/"
+}
+vulkan_module_options() {
+  printf '%s\n' -DGGML_VULKAN=ON "-DCMAKE_CXX_FLAGS=-include $DW_PINS/vulkan/layer_settings.hpp"
+}
+vulkan_module() { build_ggml_module vulkan "$@"; }
 
 # Wasmtime's headers from the crate and its library from the wheel, with every feature on.
 prebuilt_wasmtime() {
@@ -167,6 +200,7 @@ source_wasmtime() {
 
 # make_dependencies: what CMake will look for and the system does not have. Two steps.
 make_dependencies() {
+  local device
   check_choices
   step "Wasmtime"
   if [ -d "$(wasmtime_prefix)" ] || ! system_has wasmtime; then
@@ -176,6 +210,7 @@ make_dependencies() {
   if [ -d "$(ggml_prefix)" ] || ! system_has ggml; then
     make_result "$(ggml_prefix)" build_ggml
   fi
+  for device in $DW_DEVICES; do make_result "$(ggml_module_prefix "$device")" "${device}_module"; done
 }
 
 # Whether CMake finds the system's own package in a version that fits.

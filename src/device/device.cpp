@@ -39,8 +39,9 @@ Result<Import> Device::import(Region& region, ByteRange range, Require require) 
   DW_TRY(check_not_lost());
   DW_TRY_ASSIGN(Pin pin, region.pin(range));
   std::byte* const data = region.data() + range.offset;
-  DW_TRY(check_import(data, range.size, require, info_.capabilities.import_sharing));
-  return import_bytes(data, range.size, Access::read_write, std::move(pin));
+  DW_TRY(check_import(data, range.size));
+  DW_TRY(check_sharing(info_.capabilities.import_sharing, require));
+  return import_bytes(data, range.size, Access::read_write, require, std::move(pin));
 }
 
 Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require) {
@@ -48,11 +49,12 @@ Result<Import> Device::import_read_only(const std::byte* data, std::size_t size,
   if (data == nullptr || size == 0) {
     return fail(ErrorCode::invalid_argument, fmt::format("Import of {} bytes is empty.", size));
   }
-  DW_TRY(check_import(data, size, require, info_.capabilities.weights_sharing));
-  return import_bytes(const_cast<std::byte*>(data), size, Access::read_only, Pin());
+  DW_TRY(check_import(data, size));
+  DW_TRY(check_sharing(info_.capabilities.weights_sharing, require));
+  return import_bytes(const_cast<std::byte*>(data), size, Access::read_only, require, Pin());
 }
 
-Result<void> Device::check_import(const std::byte* data, std::size_t size, Require require, Sharing sharing) const {
+Result<void> Device::check_import(const std::byte* data, std::size_t size) const {
   const DeviceCapabilities& can = info_.capabilities;
   const auto address = reinterpret_cast<std::uintptr_t>(data);
   if (!is_aligned(address, can.import_alignment)) {
@@ -65,29 +67,31 @@ Result<void> Device::check_import(const std::byte* data, std::size_t size, Requi
                 fmt::format("Import of {} bytes is more than the device ({}) takes at once ({}).", size, info_.name,
                             can.max_import));
   }
-  if (!satisfies(sharing, require)) {
-    return fail(ErrorCode::unsupported, fmt::format("The device ({}) gives imports as {}, and this one insists on {}.",
-                                                    info_.name, to_string(sharing), describe(require)));
-  }
   return {};
 }
 
-Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access access, Pin pin) {
-  auto buffer = import_impl(data, size, access);
-  if (!buffer) {
-    note(buffer.error());
-    return std::unexpected(std::move(buffer).error());
+Result<void> Device::check_sharing(Sharing sharing, Require require) const {
+  if (satisfies(sharing, require)) return {};
+  return fail(ErrorCode::unsupported, fmt::format("The device ({}) gives imports as {}, and this one insists on {}.",
+                                                  info_.name, to_string(sharing), describe(require)));
+}
+
+Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access access, Require require, Pin pin) {
+  auto imported = import_impl(data, size, access);
+  if (!imported) {
+    note(imported.error());
+    return std::unexpected(std::move(imported).error());
   }
   live_imports_.fetch_add(1);
   Import import;
   import.device_ = this;
-  import.buffer_ = *buffer;
+  import.buffer_ = imported->buffer;
   import.host_ = data;
-  import.device_base_ = static_cast<std::byte*>(ggml_backend_buffer_get_base(*buffer));
+  import.device_base_ = static_cast<std::byte*>(ggml_backend_buffer_get_base(imported->buffer));
   import.size_ = size;
-  const DeviceCapabilities& can = info_.capabilities;
-  import.sharing_ = access == Access::read_only ? can.weights_sharing : can.import_sharing;
+  import.sharing_ = imported->sharing;
   import.pin_ = std::move(pin);
+  DW_TRY(check_sharing(imported->sharing, require));
   return import;
 }
 
@@ -109,6 +113,32 @@ Result<void> Device::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel
   auto computed = compute_impl(graph, cancel);
   if (!computed) note(computed.error());
   return computed;
+}
+
+Result<void> Device::write(ggml_tensor* tensor, std::span<const std::byte> bytes) {
+  DW_CHECK(tensor->data != nullptr && bytes.size() <= ggml_nbytes(tensor));
+  DW_TRY(check_not_lost());
+  auto written = write_impl(tensor, bytes);
+  if (!written) note(written.error());
+  return written;
+}
+
+Result<void> Device::read(const ggml_tensor* tensor, std::span<std::byte> bytes) {
+  DW_CHECK(tensor->data != nullptr && bytes.size() <= ggml_nbytes(tensor));
+  DW_TRY(check_not_lost());
+  auto read = read_impl(tensor, bytes);
+  if (!read) note(read.error());
+  return read;
+}
+
+Result<void> Device::write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) {
+  ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
+  return {};
+}
+
+Result<void> Device::read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes) {
+  ggml_backend_tensor_get(tensor, bytes.data(), 0, bytes.size());
+  return {};
 }
 
 Result<void> Device::check_not_lost() const {

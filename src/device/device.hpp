@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -77,6 +78,10 @@ class Device {
   /// the graph writes is undefined then, as it is after any other failure.
   Result<void> compute(ggml_cgraph* graph, const std::atomic<bool>* cancel = nullptr);
 
+  /// Writes the first bytes of a tensor in scratch memory, or reads them. Between runs of its graph.
+  Result<void> write(ggml_tensor* tensor, std::span<const std::byte> bytes);
+  Result<void> read(const ggml_tensor* tensor, std::span<std::byte> bytes);
+
   /// Whether the device has a kernel for this operator with these types.
   bool supports(const ggml_tensor* op) { return supports_impl(op); }
 
@@ -89,6 +94,10 @@ class Device {
 
  protected:
   enum class Access { read_write, read_only };
+  struct Imported {
+    ggml_backend_buffer_t buffer;
+    Sharing sharing;
+  };
 
   explicit Device(DeviceInfo info) : info_(std::move(info)) {}
 
@@ -97,16 +106,21 @@ class Device {
  private:
   friend class Import;
 
-  /// A buffer over `size` bytes at `data`, both checked against the capabilities.
-  virtual Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size, Access access) = 0;
+  /// A buffer over `size` bytes at `data`, both checked against the capabilities. What it really gives may be less than
+  /// they promise (a driver that refuses a file's mapping, which is copied then), never silently.
+  virtual Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) = 0;
   virtual void release_impl(ggml_backend_buffer_t buffer) noexcept { ggml_backend_buffer_free(buffer); }
   /// Called by one thread at a time, with tensors that all have their memory.
   virtual Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) = 0;
   virtual bool supports_impl(const ggml_tensor* op) = 0;
+  /// Bytes of a tensor that lies in scratch memory.
+  virtual Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes);
+  virtual Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes);
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
 
-  Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Pin pin);
-  Result<void> check_import(const std::byte* data, std::size_t size, Require require, Sharing sharing) const;
+  Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Require require, Pin pin);
+  Result<void> check_import(const std::byte* data, std::size_t size) const;
+  Result<void> check_sharing(Sharing sharing, Require require) const;
   Result<void> check_not_lost() const;
   void release(ggml_backend_buffer_t buffer) noexcept;
   void note(const Error& error) noexcept;

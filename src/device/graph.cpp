@@ -92,6 +92,12 @@ Result<void> Graph::bind(ggml_tensor* tensor, const Import& import, std::size_t 
         fmt::format("Tensor ({}) at offset {} is not aligned to {} bytes, as its type ({}) needs it.",
                     ggml_get_name(tensor), offset, natural_alignment(tensor->type), ggml_type_name(tensor->type)));
   }
+  const std::size_t alignment = device_->info().capabilities.tensor_alignment;
+  if (!is_aligned(reinterpret_cast<std::uintptr_t>(address), alignment)) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("Tensor ({}) at offset {} is not aligned to {} bytes, as the device ({}) needs it.",
+                            ggml_get_name(tensor), offset, alignment, device_->info().name));
+  }
   tensor->buffer = nullptr;
   tensor->data = nullptr;
   bool placed = ggml_backend_tensor_alloc(import.buffer(), tensor, address) == GGML_STATUS_SUCCESS;

@@ -42,6 +42,16 @@ class Graph {
   /// or lies elsewhere (a view, scratch memory).
   Result<void> bind(ggml_tensor* tensor, const Import& import, std::size_t offset);
 
+  /// Fills an input that lies in scratch memory, from its start; reads an output that does. Fail as Device::write does.
+  template <typename T>
+  Result<void> set(ggml_tensor* tensor, std::span<const T> values) {
+    return device_->write(tensor, std::as_bytes(values));
+  }
+  template <typename T>
+  Result<void> get(const ggml_tensor* tensor, std::span<T> values) const {
+    return device_->read(tensor, std::as_writable_bytes(values));
+  }
+
   /// Bytes of scratch memory on the device.
   std::size_t scratch_size() const noexcept;
   /// Fails as Device::compute does.

@@ -41,13 +41,14 @@ class NullDevice final : public Device {
  private:
   bool copies() const noexcept { return control_->options().sharing == Sharing::copied; }
 
-  Result<ggml_backend_buffer_t> import_impl(std::byte* data, std::size_t size, Access access) override {
+  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
     DW_TRY(control_->next_import());
-    if (!copies()) return ggml_backend_cpu_buffer_from_ptr(data, size);
+    const Sharing sharing = control_->options().sharing;
+    if (!copies()) return Imported{ggml_backend_cpu_buffer_from_ptr(data, size), sharing};
     const bool fixed = access == Access::read_only;
     DW_TRY_ASSIGN(ggml_backend_buffer_t buffer, mirrors_.add(data, size, fixed));
     if (fixed) count_copied(size);
-    return buffer;
+    return Imported{buffer, sharing};
   }
 
   void release_impl(ggml_backend_buffer_t buffer) noexcept override {

@@ -1,0 +1,154 @@
+#include "device/vulkan/vulkan_device.hpp"
+
+#include <fmt/format.h>
+#include <ggml.h>
+
+#include <algorithm>
+
+#include "core/handle.hpp"
+#include "core/log.hpp"
+#include "device/ggml_status.hpp"
+#include "device/vulkan/failure.hpp"
+
+namespace driftwood::vulkan {
+namespace {
+
+/// Uploads go in pieces, so that the driver's staging memory stays small.
+constexpr std::size_t kUploadStep = 64 * kMiB;
+
+bool computes(const ggml_tensor* node) {
+  switch (node->op) {
+    case GGML_OP_NONE:
+    case GGML_OP_RESHAPE:
+    case GGML_OP_VIEW:
+    case GGML_OP_PERMUTE:
+    case GGML_OP_TRANSPOSE: return false;
+    default: return ggml_nelements(node) > 0;
+  }
+}
+
+class VulkanDevice final : public Device {
+ public:
+  VulkanDevice(DeviceInfo info, ggml_backend_dev_t device, ggml_backend_t backend)
+      : Device(std::move(info)), device_(device), backend_(backend) {}
+
+ private:
+  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
+    const bool weights = access == Access::read_only;
+    const Sharing sharing = weights ? info().capabilities.weights_sharing : info().capabilities.import_sharing;
+    if (sharing == Sharing::copied) return upload(data, size);
+    auto mapped = map(data, size);
+    if (mapped) return Imported{*mapped, sharing};
+    if (!weights) return std::unexpected(std::move(mapped).error());
+    log(LogLevel::warning,
+        fmt::format("{} The weights are copied to the device ({}).", mapped.error().message, info().name));
+    return upload(data, size);
+  }
+
+  Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
+    DW_TRY(check_alignment(graph));
+    return guarded("a computation", [&] { return result_of(ggml_backend_graph_compute(backend_.get(), graph)); });
+  }
+
+  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
+  ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_dev_buffer_type(device_); }
+
+  Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) override {
+    return guarded("the input of a computation", [&]() -> Result<void> {
+      ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
+      return {};
+    });
+  }
+  Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes) override {
+    return guarded("the output of a computation", [&]() -> Result<void> {
+      ggml_backend_tensor_get(tensor, bytes.data(), 0, bytes.size());
+      return {};
+    });
+  }
+
+  /// Whole units of the driver's granularity; the pages of host memory are at least as large.
+  Result<ggml_backend_buffer_t> map(std::byte* data, std::size_t size) {
+    return guarded("an import of host memory", [&]() -> Result<ggml_backend_buffer_t> {
+      const std::size_t whole = align_up(size, info().capabilities.import_alignment);
+      ggml_backend_buffer_t buffer = ggml_backend_dev_buffer_from_host_ptr(device_, data, whole, size);
+      if (buffer != nullptr) return buffer;
+      return fail(ErrorCode::unsupported, fmt::format("The driver of the device ({}) refused to import {} bytes of "
+                                                      "the host's memory.",
+                                                      info().name, size));
+    });
+  }
+
+  Result<Imported> upload(const std::byte* data, std::size_t size) {
+    return guarded("the weights", [&]() -> Result<Imported> {
+      Handle<ggml_backend_buffer, ggml_backend_buffer_free> buffer(
+          ggml_backend_buft_alloc_buffer(scratch_type_impl(), size));
+      if (buffer == nullptr) {
+        return fail(ErrorCode::out_of_memory,
+                    fmt::format("The device ({}) has no {} bytes for the weights.", info().name, size));
+      }
+      ggml_tensor piece{};
+      piece.type = GGML_TYPE_I8;
+      piece.ne[0] = static_cast<std::int64_t>(size);
+      std::fill(piece.ne + 1, piece.ne + GGML_MAX_DIMS, 1);
+      piece.nb[0] = 1;
+      std::fill(piece.nb + 1, piece.nb + GGML_MAX_DIMS, size);
+      piece.buffer = buffer.get();
+      piece.data = ggml_backend_buffer_get_base(buffer.get());
+      for (std::size_t done = 0; done < size; done += kUploadStep) {
+        ggml_backend_tensor_set(&piece, data + done, done, std::min(kUploadStep, size - done));
+      }
+      count_copied(size);
+      return Imported{buffer.release(), Sharing::copied};
+    });
+  }
+
+  /// The kernels end the process where an operand does not lie as they need it.
+  Result<void> check_alignment(ggml_cgraph* graph) const {
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+      const ggml_tensor* node = ggml_graph_node(graph, i);
+      if (!computes(node)) continue;
+      DW_TRY(check_alignment(node));
+      for (const ggml_tensor* source : node->src) {
+        if (source != nullptr) DW_TRY(check_alignment(source));
+      }
+    }
+    return {};
+  }
+  Result<void> check_alignment(const ggml_tensor* tensor) const {
+    const std::size_t alignment = info().capabilities.tensor_alignment;
+    if (is_aligned(reinterpret_cast<std::uintptr_t>(tensor->data), alignment)) return {};
+    return fail(ErrorCode::unsupported, fmt::format("The tensor ({}) is not aligned to {} bytes, as the device ({}) "
+                                                    "needs it.",
+                                                    ggml_get_name(tensor), alignment, info().name));
+  }
+
+  ggml_backend_dev_t device_;
+  Handle<ggml_backend, ggml_backend_free> backend_;
+};
+
+}  // namespace
+
+DeviceInfo describe(const PhysicalDevice& device, std::size_t index) {
+  return {.name = fmt::format("vulkan:{}", index),
+          .description = device.name,
+          .memory_total = device.memory_total,
+          .capabilities = {.import_sharing = device.own_memory ? Sharing::mapped_over_bus : Sharing::same_memory,
+                           .weights_sharing = device.own_memory ? Sharing::copied : Sharing::same_memory,
+                           .import_alignment = device.import_alignment,
+                           .tensor_alignment = device.tensor_alignment,
+                           .max_import = device.max_buffer},
+          .numerics = {.device = fmt::format("vulkan: {}", device.name),
+                       .kernels = fmt::format("ggml {}, {}", ggml_version(), device.driver)}};
+}
+
+Result<std::unique_ptr<Device>> create_device(DeviceInfo info, ggml_backend_dev_t backend) {
+  return guarded("setting up the device", [&]() -> Result<std::unique_ptr<Device>> {
+    ggml_backend_t made = ggml_backend_dev_init(backend, nullptr);
+    if (made == nullptr) {
+      return fail(ErrorCode::unavailable, fmt::format("The device ({}) cannot be set up.", info.name));
+    }
+    return std::make_unique<VulkanDevice>(std::move(info), backend, made);
+  });
+}
+
+}  // namespace driftwood::vulkan
