@@ -3,6 +3,8 @@
 #   build  compilers, tools and libraries
 #   test   GoogleTest and libFuzzer
 #   check  clang-format, shellcheck
+#   arm64  what runs programs for arm64
+#   vulkan what ggml's kernels for Vulkan are built with, and Mesa's driver that runs them on the processor, for tests
 
 debian_packages() { # GROUP LLVM
   local llvm=$2
@@ -17,6 +19,8 @@ debian_packages() { # GROUP LLVM
       ;;
     test) echo libgtest-dev libgmock-dev "libclang-rt-$llvm-dev" ;;
     check) echo "clang-format-$llvm" shellcheck ;;
+    arm64) echo qemu-user ;;
+    vulkan) echo glslc libvulkan-dev spirv-headers mesa-vulkan-drivers ;;
   esac
 }
 
@@ -110,8 +114,8 @@ install_packages() {
   step "system packages for $*"
   for group in "$@"; do
     case "$group" in
-      build | test | check) ;;
-      *) die "There is no package group '$group'; there are build, test and check." ;;
+      build | test | check | arm64 | vulkan) ;;
+      *) die "There is no package group '$group'; there are build, test, check, arm64 and vulkan." ;;
     esac
   done
   if [ "$DW_OS" = Darwin ]; then
