@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # Set-up, build, and every test.
 #   scripts/test.sh [--preset NAME] [--label unit|device|e2e|compat|fuzz] [-- CTEST OPTIONS]
-# Default preset: release. The preset fuzz builds and runs the fuzz targets only. Needs root or sudo where packages are missing. Ends with ctest's summary and its status.
+# Default preset: release. The preset fuzz builds and runs the fuzz targets only. On Linux the Vulkan device is built and
+# tested too, with Mesa's driver for the processor; DRIFTWOOD_DEVICES= leaves it out. Needs root or sudo where packages
+# are missing. Ends with ctest's summary and its status.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Sanitizers would report the driver's own leaks.
+case "$*:${DRIFTWOOD_PRESET:-}:$(uname -s)" in
+  *fuzz* | *asan* | *tsan* | *:Darwin) export DRIFTWOOD_DEVICES=${DRIFTWOOD_DEVICES-} ;;
+  *) export DRIFTWOOD_DEVICES=${DRIFTWOOD_DEVICES-vulkan} ;;
+esac
 source scripts/lib/build.sh
 
 preset=${DRIFTWOOD_PRESET:-release}
