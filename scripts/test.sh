@@ -12,6 +12,7 @@ case "$*:${DRIFTWOOD_PRESET:-}:$(uname -s)" in
   *) export DRIFTWOOD_DEVICES=${DRIFTWOOD_DEVICES-vulkan} ;;
 esac
 source scripts/lib/build.sh
+source scripts/lib/test_python.sh
 
 preset=${DRIFTWOOD_PRESET:-release}
 select=()
@@ -25,9 +26,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-plan_steps 6
+plan_steps 7
 set_up build test
 need_model
+need_test_python
 if [ "$preset" = fuzz ]; then
   build fuzz driftwood_fuzzers
   select=(--label-regex '^fuzz$')
@@ -36,5 +38,6 @@ else
 fi
 step "tests"
 export DRIFTWOOD_PRESET=$preset DRIFTWOOD_TEST_MODEL=$DW_MODEL
+if [ -n "$DW_TEST_PYTHON" ]; then export DRIFTWOOD_TEST_PYTHON=$DW_TEST_PYTHON; fi
 # One at a time: the tests that compute use all cores themselves, and measure memory.
 exec ctest --preset "$preset" --output-on-failure ${select[@]+"${select[@]}"} "$@"

@@ -9,9 +9,8 @@
 #include "core/hash.hpp"
 
 namespace driftwood::cli {
-namespace {
 
-Hash hash_globals(const std::vector<WasmValue>& globals) {
+Hash hash_globals(std::span<const WasmValue> globals) {
   Hasher hasher;
   for (const WasmValue& value : globals) {
     const auto type = static_cast<std::byte>(value.type);
@@ -20,8 +19,6 @@ Hash hash_globals(const std::vector<WasmValue>& globals) {
   }
   return hasher.finish();
 }
-
-}  // namespace
 
 Json digest_of(Actor& actor, std::span<const KnownModel> models) {
   const std::span<const std::byte> memory(actor.memory().data(), actor.memory().size());

@@ -12,11 +12,16 @@
 #include "actor/actor.hpp"
 #include "console.hpp"
 #include "context_scan.hpp"
+#include "core/hash.hpp"
+#include "core/wasm_value.hpp"
 
 namespace driftwood::cli {
 
 /// A digest's pages are compared to find where two memories differ first.
 inline constexpr std::size_t kDigestPage = 4096;
+
+/// SHA-256 of globals, in their order, with their types.
+Hash hash_globals(std::span<const WasmValue> globals);
 
 /// {"memory", "globals", "clock", "contexts": [...]}: SHA-256 of the linear memory, of the globals, of each Context's
 /// bytes in use; the virtual clock and generator as text.

@@ -1,6 +1,8 @@
 #include "chat_session.hpp"
 
+#include <charconv>
 #include <optional>
+#include <system_error>
 
 #include "core/clock.hpp"
 
@@ -107,6 +109,23 @@ Result<chat::Status> ChatSession::set_sampling(const chat::Sampling& sampling) {
 Result<std::vector<std::pair<std::string, std::string>>> ChatSession::transcript() {
   DW_TRY_ASSIGN(chat::Message reply, send(chat::encode(chat::kTranscript), chat::kTranscript));
   return std::move(reply.fields);
+}
+
+Result<std::vector<std::int32_t>> ChatSession::tokens() {
+  DW_TRY_ASSIGN(const chat::Message reply, send(chat::encode(chat::kTokens), chat::kTokens));
+  std::vector<std::int32_t> tokens;
+  const char* at = reply.body.data();
+  const char* const end = at + reply.body.size();
+  while (at != end) {
+    std::int32_t token = 0;
+    const auto [next, error] = std::from_chars(at, end, token);
+    if (error != std::errc{} || (next != end && *next != ' ')) {
+      return std::unexpected(not_a_chat_actor("its tokens are no list of numbers."));
+    }
+    tokens.push_back(token);
+    at = next == end ? end : next + 1;
+  }
+  return tokens;
 }
 
 Result<chat::Status> ChatSession::reset() { return send_for_status(chat::encode(chat::kReset)); }

@@ -2,6 +2,7 @@
 // is checked: it may be anybody's guest. One thread, except cancel().
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,6 +56,8 @@ class ChatSession {
   Result<ChatAnswer> send_say(std::string_view message, const ChatEvents& events);
   /// What was said so far, as "user" and "assistant" (and "system") with their texts.
   Result<std::vector<std::pair<std::string, std::string>>> transcript();
+  /// Those whose rows the actor's Context holds.
+  Result<std::vector<std::int32_t>> tokens();
   /// Ends the answer that is being made. Any thread.
   void cancel() noexcept { actor_->cancel(); }
 

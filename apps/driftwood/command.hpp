@@ -49,6 +49,7 @@ void add_thaw(const Commands& commands);
 void add_fork(const Commands& commands);
 void add_inspect(const Commands& commands);
 void add_verify(const Commands& commands);
+void add_kv(const Commands& commands);
 /// The hidden command that `verify` runs as its processes.
 void add_verify_worker(const Commands& commands);
 void add_models(const Commands& commands);

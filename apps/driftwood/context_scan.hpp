@@ -10,16 +10,12 @@
 
 #include "console.hpp"
 #include "core/hash.hpp"
-#include "model/hyperparameters.hpp"
+#include "llm/kv_tensors.hpp"
 
 namespace driftwood::cli {
 
 /// A model that Contexts are held to.
-struct KnownModel {
-  std::string name;
-  Hash hash;
-  Hyperparameters hyperparameters;
-};
+using KnownModel = KvModel;
 
 struct FoundContext {
   std::uint64_t offset = 0;      ///< of its header in linear memory

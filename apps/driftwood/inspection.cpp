@@ -4,8 +4,7 @@
 #include <filesystem>
 
 #include "chat_session.hpp"
-#include "core/hash.hpp"
-#include "model/model.hpp"
+#include "known_models.hpp"
 #include "snapshot/transfer.hpp"
 #include "temporary_folder.hpp"
 
@@ -38,28 +37,6 @@ Result<Found> find(const std::string& name) {
   return found;
 }
 
-/// The models that the snapshot names, where their files are here and the ones they were.
-std::vector<KnownModel> known_models(const Manifest& manifest, const ThawOptions& options,
-                                     std::vector<std::string>& notes) {
-  std::vector<KnownModel> models;
-  for (const Manifest::ModelReference& reference : manifest.models) {
-    const auto found = find_model(reference, options, manifest.models.size() == 1, false);
-    if (!found) {
-      notes.push_back(found.error().to_string());
-      continue;
-    }
-    const auto hash = hash_file(found->path);
-    const auto summary = Model::summarize(found->path);
-    if (!hash || !summary || *hash != reference.hash || !summary->supported) {
-      notes.push_back("The file " + found->path.string() + " is not the model " + reference.name +
-                      " of the snapshot, so its Contexts were not checked.");
-      continue;
-    }
-    models.push_back({reference.name, *hash, summary->hyperparameters});
-  }
-  return models;
-}
-
 /// Asks a chat actor what was said.
 Result<std::vector<std::pair<std::string, std::string>>> ask(const Snapshot& snapshot, const ThawOptions& options) {
   static constexpr std::chrono::seconds kPatience{20};
@@ -85,6 +62,7 @@ Result<Inspection> Inspection::make(const std::string& name, ThawOptions options
   DW_TRY_ASSIGN(const auto region,
                 Region::create_over(snapshot.memory, linear_memory_options(snapshot.memory->size())));
   const std::span<const std::byte> memory(region->data(), snapshot.memory->size());
+  made.memory_hash = hash_bytes(memory);
   made.contexts = find_contexts(memory, known_models(made.manifest, options, made.notes));
   std::shared_ptr<const Image> parent;
   if (!made.lineage.empty()) {

@@ -11,6 +11,7 @@
 #include "console.hpp"
 #include "context_scan.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "memory_map.hpp"
 #include "snapshot/manifest.hpp"
 #include "snapshot/signature.hpp"
@@ -24,6 +25,7 @@ struct Inspection {
   Manifest manifest;
   std::optional<PublicKey> signer;    ///< of an exported file
   std::vector<SnapshotInfo> lineage;  ///< its parent, and so on, as far as they are in the store
+  Hash memory_hash;                   ///< SHA-256 of the linear memory
   MemoryMap map;
   bool compared = false;  ///< with its parent
   std::vector<FoundContext> contexts;

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "actor_digest.hpp"
 #include "inspection.hpp"
 #include "snapshot_text.hpp"
 
@@ -93,6 +94,8 @@ Json Inspection::to_json() const {
   json["signer"] = signer ? Json(signer->to_hex()) : Json();
   json["lineage"] = Json::array();
   for (const SnapshotInfo& older : lineage) json["lineage"].push_back(older.id.to_hex());
+  json["memory_sha256"] = memory_hash.to_hex();
+  json["globals_sha256"] = hash_globals(manifest.globals).to_hex();
   json["chunk_bytes"] = kMapChunk;
   json["compared_with_parent"] = compared;
   json["chunks"] = {{"own", map.count(ChunkKind::own)},

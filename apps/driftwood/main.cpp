@@ -73,6 +73,7 @@ int run_program(int argc, char** argv) {
   add_fork(commands);
   add_inspect(commands);
   add_verify(commands);
+  add_kv(commands);
   add_verify_worker(commands);
   add_models(commands);
   add_doctor(commands);

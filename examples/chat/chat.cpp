@@ -156,6 +156,14 @@ Result<std::string> transcript() {
   return chat::encode(reply);
 }
 
+Result<std::string> tokens() {
+  DW_TRY_ASSIGN(Conversation * talk, conversation());
+  DW_TRY(talk->reconcile());
+  std::string list;
+  for (const Token token : talk->context().tokens()) list += (list.empty() ? "" : " ") + std::to_string(token);
+  return chat::encode(chat::kTokens, list);
+}
+
 Result<std::string> reset() {
   DW_TRY_ASSIGN(Conversation * talk, conversation());
   DW_TRY(talk->reset());
@@ -172,8 +180,9 @@ Result<std::string> handle(std::string_view bytes) {
   if (message->verb == chat::kReset) return reset();
   if (message->verb == chat::kStats) return status();
   if (message->verb == chat::kTranscript) return transcript();
+  if (message->verb == chat::kTokens) return tokens();
   return fail(DW_E_UNSUPPORTED, "There is no \"" + message->verb +
-                                    "\"; there are configure, sampling, say, reset, stats and transcript.");
+                                    "\"; there are configure, sampling, say, reset, stats, transcript and tokens.");
 }
 
 Result<std::string> receive() {

@@ -23,6 +23,7 @@
 //   stats          -      status
 //   transcript     -      transcript  a field for each message so far, "user" or "assistant" (or
 //                         "system") and its text, in order
+//   tokens         -      tokens   the body: those whose rows the Context holds, as decimals with spaces between
 //   (whatever failed)     error    `code` is a DW_E_*, the body a sentence
 //
 // Header only, standard C++, no calls to the host; any thread. What arrives is checked: nothing
@@ -47,6 +48,7 @@ inline constexpr std::string_view kSay = "say";
 inline constexpr std::string_view kReset = "reset";
 inline constexpr std::string_view kStats = "stats";
 inline constexpr std::string_view kTranscript = "transcript";
+inline constexpr std::string_view kTokens = "tokens";
 inline constexpr std::string_view kStatus = "status";
 inline constexpr std::string_view kAnswer = "answer";
 inline constexpr std::string_view kError = "error";

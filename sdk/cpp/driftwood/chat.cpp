@@ -45,7 +45,17 @@ Result<void> Conversation::reset() {
   return {};
 }
 
+Result<void> Conversation::reconcile() {
+  DW_TRY_ASSIGN(const bool shortened, context_.reconcile());
+  if (shortened) {
+    rendered_.clear();
+    pending_.clear();
+  }
+  return {};
+}
+
 Result<Turn> Conversation::say(std::string_view text, const TextSink& sink) {
+  DW_TRY(reconcile());
   messages_.push_back({"user", std::string(text)});
   Result<Turn> turn = answer(sink);
   const bool kept = turn && (turn->finish == Finish::stop || !turn->text.empty());

@@ -58,6 +58,8 @@ class Conversation {
   /// conversation goes on as if it had not been asked.
   Result<Turn> say(std::string_view text, const TextSink& sink);
 
+  /// As Context::reconcile: what was cut off from outside is computed anew by the next turn.
+  Result<void> reconcile();
   /// Changes how answers are made; goes on with the conversation, with a new sampler.
   Result<void> set_answer_options(AnswerOptions options);
   /// Forgets all but the system prompt; the same seed begins anew.

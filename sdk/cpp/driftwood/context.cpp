@@ -75,6 +75,18 @@ Result<void> Context::truncate(std::uint32_t n_tokens) {
   return {};
 }
 
+Result<bool> Context::reconcile() {
+  const auto* header = reinterpret_cast<const dw_context_header*>(block_.data());
+  const std::uint32_t counted = header->n_tokens;
+  if (counted == n_tokens()) return false;
+  if (counted < n_tokens()) {
+    tokens_.resize(counted);
+    return true;
+  }
+  DW_TRY(check(dw_truncate(params_.model, block_.data(), static_cast<std::uint32_t>(block_.size()), n_tokens())));
+  return true;
+}
+
 Result<Context> Context::copy() const {
   Context other;
   other.params_ = params_;

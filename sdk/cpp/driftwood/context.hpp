@@ -42,6 +42,9 @@ class Context {
 
   /// Forgets all tokens from `n_tokens` on.
   Result<void> truncate(std::uint32_t n_tokens);
+  /// Brings tokens() and the header together again where rows were put in from outside while the guest was at rest:
+  /// the tokens that both count stay. True when some were forgotten.
+  Result<bool> reconcile();
   /// Another Context with the same tokens; only their rows are copied.
   Result<Context> copy() const;
 

@@ -114,6 +114,28 @@ TEST_F(GuestConversation, AnswerCutByItsLengthGoesOnWithoutALoss) {
   EXPECT_EQ(held(talk), user("hi") + assistant("abc") + control(kEnd) + user("so") + assistant("ab"));
 }
 
+TEST_F(GuestConversation, RowsTakenAwayFromOutsideAreComputedAnew) {
+  Conversation talk = begin(options());
+  say(talk, "hi");
+  const std::string before = held(talk);
+  auto* header = reinterpret_cast<dw_context_header*>(talk.context().block().data());
+  header->n_tokens = 3;
+  const Turn second = say(talk, "so");
+  EXPECT_EQ(second.reused_tokens, 3u);
+  EXPECT_EQ(held(talk), before + control(kEnd) + user("so") + assistant("yes"));
+}
+
+TEST_F(GuestConversation, RowsOfUnknownTokensAreForgotten) {
+  Conversation talk = begin(options());
+  say(talk, "hi");
+  const std::string before = held(talk);
+  auto* header = reinterpret_cast<dw_context_header*>(talk.context().block().data());
+  header->n_tokens += 2;
+  say(talk, "so");
+  EXPECT_EQ(held(talk), before + control(kEnd) + user("so") + assistant("yes"));
+  EXPECT_EQ(header->n_tokens, talk.context().n_tokens());
+}
+
 TEST_F(GuestConversation, CancelledAnswerStaysAndTheConversationGoesOn) {
   Conversation talk = begin(options());
   const auto turn = talk.say("hi", [](std::string_view piece) { return piece != "e"; });
