@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "device/decoder.hpp"
+
 namespace driftwood {
 namespace {
 
@@ -139,6 +141,17 @@ Result<void> Device::write_impl(ggml_tensor* tensor, std::span<const std::byte> 
 Result<void> Device::read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes) {
   ggml_backend_tensor_get(tensor, bytes.data(), 0, bytes.size());
   return {};
+}
+
+Result<std::unique_ptr<Decoder>> Device::make_decoder(const DecoderModel& model) {
+  DW_TRY(check_not_lost());
+  auto decoder = make_decoder_impl(model);
+  if (!decoder) note(decoder.error());
+  return decoder;
+}
+
+Result<std::unique_ptr<Decoder>> Device::make_decoder_impl(const DecoderModel&) {
+  return fail(ErrorCode::unsupported, fmt::format("The device ({}) has no decoder of its own.", info_.name));
 }
 
 Result<void> Device::check_not_lost() const {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@
 #include "device/sharing.hpp"
 
 namespace driftwood {
+
+class Decoder;
+class MirrorCache;
+struct DecoderModel;
 
 /// What a device can do, asked once when it is opened.
 struct DeviceCapabilities {
@@ -88,6 +93,12 @@ class Device {
   /// Where intermediate tensors of this device's graphs live. Borrowed.
   ggml_backend_buffer_type_t scratch_type() { return scratch_type_impl(); }
 
+  /// Copies of guest memory that the device reads faster than the memory itself; null where it has none. Borrowed.
+  MirrorCache* mirrors() noexcept { return mirrors_impl(); }
+  /// The device's own way to decode with a model, whose weights are on it. unsupported: it has none, or none for such a
+  /// model; out_of_memory: no room for the weights in the decoder's form.
+  Result<std::unique_ptr<Decoder>> make_decoder(const DecoderModel& model);
+
   /// Bytes copied so far between host memory and this device's copies of it; 0 for ever
   /// on a device whose imports are not Sharing::copied.
   std::uint64_t bytes_copied() const noexcept { return bytes_copied_.load(std::memory_order_relaxed); }
@@ -117,6 +128,8 @@ class Device {
   virtual Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes);
   virtual Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes);
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
+  virtual MirrorCache* mirrors_impl() noexcept { return nullptr; }
+  virtual Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model);
 
   Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Require require, Pin pin);
   Result<void> check_import(const std::byte* data, std::size_t size) const;
@@ -134,6 +147,9 @@ class Device {
 
 struct DeviceOptions {
   int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
+  /// Bytes of a card's memory for copies of KV rows (device/mirror); 0: they are read over the bus; without a value:
+  /// half of what is free.
+  std::optional<std::uint64_t> mirror_budget = std::nullopt;
 };
 
 /// A device of this machine, or a kind of device that this machine has none of.

@@ -73,12 +73,25 @@ std::span<ggml_tensor* const> Graph::views_of(const ggml_tensor* tensor) const {
   return {found.begin(), found.end()};
 }
 
-Result<void> Graph::bind(ggml_tensor* tensor, const Import& import, std::size_t offset) {
-  if (tensor->view_src != nullptr || (built_ && !std::ranges::binary_search(external_, tensor))) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("Tensor ({}) is {}, so that it cannot be bound.", ggml_get_name(tensor),
-                            tensor->view_src != nullptr ? "a view of another one" : "in scratch memory"));
+Result<void> Graph::check_bindable(const ggml_tensor* tensor) const {
+  if (tensor->view_src == nullptr && (!built_ || std::ranges::binary_search(external_, tensor))) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("Tensor ({}) is {}, so that it cannot be bound.", ggml_get_name(tensor),
+                          tensor->view_src != nullptr ? "a view of another one" : "in scratch memory"));
+}
+
+Result<void> Graph::bind(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std::byte* address, std::size_t size) {
+  DW_TRY(check_bindable(tensor));
+  const std::size_t needed = ggml_backend_buffer_get_alloc_size(buffer, tensor);
+  if (needed > size) {
+    return fail(ErrorCode::invalid_argument, fmt::format("Tensor ({}) of {} bytes does not fit its place ({}).",
+                                                         ggml_get_name(tensor), needed, size));
   }
+  return place(tensor, buffer, address);
+}
+
+Result<void> Graph::bind(ggml_tensor* tensor, const Import& import, std::size_t offset) {
+  DW_TRY(check_bindable(tensor));
   const ByteRange range{offset, ggml_backend_buffer_get_alloc_size(import.buffer(), tensor)};
   if (!range.within(import.size())) {
     return fail(ErrorCode::invalid_argument,
@@ -98,9 +111,13 @@ Result<void> Graph::bind(ggml_tensor* tensor, const Import& import, std::size_t 
                 fmt::format("Tensor ({}) at offset {} is not aligned to {} bytes, as the device ({}) needs it.",
                             ggml_get_name(tensor), offset, alignment, device_->info().name));
   }
+  return place(tensor, import.buffer(), address);
+}
+
+Result<void> Graph::place(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std::byte* address) {
   tensor->buffer = nullptr;
   tensor->data = nullptr;
-  bool placed = ggml_backend_tensor_alloc(import.buffer(), tensor, address) == GGML_STATUS_SUCCESS;
+  bool placed = ggml_backend_tensor_alloc(buffer, tensor, address) == GGML_STATUS_SUCCESS;
   for (ggml_tensor* view : views_of(tensor)) {
     view->buffer = nullptr;
     placed = placed && ggml_backend_view_init(view) == GGML_STATUS_SUCCESS;

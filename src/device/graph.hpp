@@ -41,6 +41,8 @@ class Graph {
   /// bound in build. invalid_argument when it does not fit, is not aligned for its type,
   /// or lies elsewhere (a view, scratch memory).
   Result<void> bind(ggml_tensor* tensor, const Import& import, std::size_t offset);
+  /// The same at `address` of a buffer of the device, in its `size` bytes from there on.
+  Result<void> bind(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std::byte* address, std::size_t size);
 
   /// Fills an input that lies in scratch memory, from its start; reads an output that does. Fail as Device::write does.
   template <typename T>
@@ -60,6 +62,8 @@ class Graph {
  private:
   explicit Graph(Device& device) : device_(&device) {}
   Result<void> check_supported() const;
+  Result<void> check_bindable(const ggml_tensor* tensor) const;
+  Result<void> place(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std::byte* address);
   Result<void> allocate();
   void collect_external();
   std::span<ggml_tensor* const> views_of(const ggml_tensor* tensor) const;

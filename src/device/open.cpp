@@ -9,6 +9,7 @@
 
 #include "core/log.hpp"
 #include "device/cpu/cpu_device.hpp"
+#include "device/cuda/driver.hpp"
 #include "device/device.hpp"
 #include "device/driver.hpp"
 #include "device/null/null_device.hpp"
@@ -19,7 +20,7 @@ namespace {
 
 /// Every kind of device; "auto" takes the first that has hardware of its own.
 std::span<const DeviceDriver> drivers() {
-  static const std::array all = {vulkan_driver(), cpu_driver(), null_driver()};
+  static const std::array all = {cuda_driver(), vulkan_driver(), cpu_driver(), null_driver()};
   return all;
 }
 

@@ -8,6 +8,8 @@
 #include <new>
 #include <vector>
 
+#include "core/log.hpp"
+#include "llm/decode_pass.hpp"
 #include "llm/graph/graph_cache.hpp"
 #include "llm/top_k.hpp"
 
@@ -32,10 +34,13 @@ struct ModelPasses::State {
   void add(const PassSlice& slice);
   void add_destinations(const PassSlice& slice);
   GraphShape shape() const;
+  std::unique_ptr<KvAccess> kv_access() const;
   bool long_rope(const ForwardJob& job) const;
 
   std::shared_ptr<const Model> model;
   bool fused = false;
+  MirrorCache* mirrors = nullptr;         ///< null: attention reads imported memory
+  std::unique_ptr<DecodePass> decode;     ///< null: graphs decode
   std::unique_ptr<PackedWeights> packed;  ///< null: ggml's products
   std::mutex mutex;                       ///< of a pass, and of what follows
   GraphCache graphs{kGraphCacheBytes};
@@ -77,6 +82,11 @@ void ModelPasses::State::add_destinations(const PassSlice& slice) {
   }
 }
 
+std::unique_ptr<KvAccess> ModelPasses::State::kv_access() const {
+  if (fused) return make_fused_kv_access();
+  return mirrors != nullptr ? make_mirrored_kv_access(*mirrors) : make_stock_kv_access();
+}
+
 GraphShape ModelPasses::State::shape() const {
   const KvBinding& first = sequences.front();
   GraphShape shape;
@@ -107,15 +117,14 @@ Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {
   const GraphShape wanted = shape();
   TransformerGraph* graph = graphs.find(wanted);
   if (graph == nullptr) {
-    DW_TRY_ASSIGN(auto made,
-                  TransformerGraph::create(*model, wanted, fused ? make_fused_kv_access() : make_stock_kv_access(),
-                                           packed.get(), input));
+    DW_TRY_ASSIGN(auto made, TransformerGraph::create(*model, wanted, kv_access(), packed.get(), input));
     graph = graphs.insert(wanted, std::move(made));
   }
   DW_TRY(graph->run(input, alone ? first.cancel : nullptr));
   if (wanted.logits == LogitsPlace::host) {
     auto* best = reinterpret_cast<TokenLogit*>(first.memory->host() + first.logits.offset);
-    select_top_k(graph->host_logits(), {best, first.top_k});
+    DW_TRY_ASSIGN(const std::span<const float> logits, graph->host_logits());
+    select_top_k(logits, {best, first.top_k});
   }
   return {};
 }
@@ -137,6 +146,17 @@ Result<std::unique_ptr<ModelPasses>> ModelPasses::create(std::shared_ptr<const M
   }
   if (options.products != ProductKind::stock && host_kernels) {
     DW_TRY_ASSIGN(state->packed, PackedWeights::create(*model));
+  }
+  state->mirrors = state->fused ? nullptr : model->device().mirrors();
+  if (!state->fused && options.attention != AttentionKind::stock) {
+    auto decode = DecodePass::create(*model);
+    if (decode) {
+      state->decode = *std::move(decode);
+    } else if (decode.error().code != ErrorCode::unsupported) {
+      return std::unexpected(std::move(decode).error());
+    } else {
+      log(LogLevel::info, decode.error().to_string());
+    }
   }
   state->model = std::move(model);
   return std::unique_ptr<ModelPasses>(new ModelPasses(std::move(state)));
@@ -161,18 +181,23 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
   };
   std::vector<PassSlice> rest(slices.begin(), slices.end());
   while (!rest.empty()) {
-    const auto end = std::stable_partition(rest.begin() + 1, rest.end(),
-                                           [&](const PassSlice& slice) { return together(rest.front(), slice); });
+    DecodePass* const decode =
+        state_->decode != nullptr && state_->decode->takes(rest.front()) ? state_->decode.get() : nullptr;
+    auto end = std::stable_partition(rest.begin() + 1, rest.end(), [&](const PassSlice& slice) {
+      return decode != nullptr ? decode->takes(slice) : together(rest.front(), slice);
+    });
+    if (decode != nullptr) end = std::min(end, rest.begin() + static_cast<std::ptrdiff_t>(decode->max_slices()));
     const std::span part(rest.begin(), end);
     Result<void> done;
     try {
-      done = state_->run(part);
+      done = decode != nullptr ? decode->run(part) : state_->run(part);
     } catch (const std::bad_alloc&) {
       done = fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
     }
     for (const PassSlice& slice : part) {
       if (done) {
         slice.job->advance(slice.n_tokens);
+        if (slice.job->left() == 0) slice.job->commit();
       } else if (done.error().code == ErrorCode::cancelled) {
         slice.job->fail_cancelled();
       } else {
@@ -190,7 +215,8 @@ void ModelPasses::drop_caches() {
 
 const Model& ModelPasses::model() const noexcept { return *state_->model; }
 std::uint64_t ModelPasses::packed_bytes() const noexcept {
-  return state_->packed == nullptr ? 0 : state_->packed->bytes();
+  return (state_->packed == nullptr ? 0 : state_->packed->bytes()) +
+         (state_->decode == nullptr ? 0 : state_->decode->weight_bytes());
 }
 
 }  // namespace driftwood

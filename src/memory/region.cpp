@@ -42,6 +42,7 @@ Region::Region(const RegionOptions& options, std::byte* base) : options_(options
 Region::~Region() {
   DW_CHECK(pins_.empty());
   system_memory::release(base_, options_.reserve + options_.guard);
+  if (copies_ != nullptr) copies_->close();
 }
 
 Result<std::unique_ptr<Region>> Region::reserve(const RegionOptions& options) {
@@ -94,29 +95,30 @@ Result<void> Region::extend(std::size_t new_size) {
 Result<void> Region::map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
   DW_TRY(
       system_memory::map_private(base_ + range.offset, range.size, layer->fd(), layer->file_offset() + layer_offset));
-  record(range, std::move(layer), layer_offset);
+  record({.range = range, .layer = std::move(layer), .layer_offset = layer_offset});
   return {};
 }
 
-void Region::record(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
+void Region::record(Segment now) {
+  const ByteRange range = now.range;
   const std::size_t end = range.offset + range.size;
   const auto end_of = [](const Segment& segment) { return segment.range.offset + segment.range.size; };
   const auto first =
       std::ranges::partition_point(segments_, [&](const Segment& s) { return end_of(s) <= range.offset; });
   const auto last = std::ranges::partition_point(segments_, [&](const Segment& s) { return s.range.offset < end; });
-  std::vector<Segment> now;
+  std::vector<Segment> parts;
   if (first->range.offset < range.offset) {
-    now.push_back(*first);
-    now.back().range.size = range.offset - first->range.offset;
+    parts.push_back(*first);
+    parts.back().range.size = range.offset - first->range.offset;
   }
-  now.push_back({.range = range, .layer = std::move(layer), .layer_offset = layer_offset});
+  parts.push_back(std::move(now));
   if (const Segment& cut = *std::prev(last); end_of(cut) > end) {
-    now.push_back(cut);
-    now.back().range = {end, end_of(cut) - end};
-    now.back().layer_offset += end - cut.range.offset;
+    parts.push_back(cut);
+    parts.back().range = {end, end_of(cut) - end};
+    parts.back().layer_offset += end - cut.range.offset;
   }
   const auto at = segments_.erase(first, last);
-  segments_.insert(at, std::make_move_iterator(now.begin()), std::make_move_iterator(now.end()));
+  segments_.insert(at, std::make_move_iterator(parts.begin()), std::make_move_iterator(parts.end()));
 }
 
 Result<void> Region::grow(std::size_t new_size) {
@@ -161,7 +163,7 @@ void Region::unpin(ByteRange range) noexcept {
   pins_.erase(pin);
 }
 
-void Region::observe(std::weak_ptr<RegionObserver> observer) {
+void Region::observe(std::weak_ptr<RegionObserver> observer) const {
   const std::lock_guard lock(mutex_);
   std::erase_if(observers_, [](const auto& known) { return known.expired(); });
   const auto is_same = [&](const auto& known) {

@@ -8,7 +8,8 @@
 // Fresh pages lie in a memory file of the Region's own, mapped shared. seal() turns
 // what was written into an Image: pages of the own file stay where they are and are
 // mapped copy-on-write from then on; pages that were copied on write move into a new
-// Layer. So the cost of a seal follows the pages written since the one before.
+// Layer, and are left where they are too: pages written between two seals are likely to
+// be written again. So the cost of a seal follows the pages written since the one before.
 //
 // Always: the base never moves; size() only grows and is a multiple of the page
 // size; bytes never written read as zero; no page under a live Pin is remapped.
@@ -18,6 +19,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -134,10 +136,10 @@ class Region {
   /// Expires with the Region.
   std::weak_ptr<const void> life() const noexcept { return life_; }
   /// `observer` hears of this Region as long as both live.
-  void observe(std::weak_ptr<RegionObserver> observer);
+  void observe(std::weak_ptr<RegionObserver> observer) const;
 
   /// Bytes of the pages that were written since the last seal (or ever, where there was none), those that share a
-  /// page included: what the next seal takes, and what only this Region has.
+  /// page included: what the next seal takes.
   Result<std::size_t> written_bytes() const { return written_bytes({0, size()}); }
   /// The same of the pages that `range`, which lies within size(), touches.
   Result<std::size_t> written_bytes(ByteRange range) const;
@@ -150,6 +152,9 @@ class Region {
     ByteRange range;
     std::shared_ptr<const Layer> layer;  ///< mapped copy-on-write; null: the own file, shared, at the same offset
     std::size_t layer_offset = 0;
+    /// The Layer is not mapped: it is a copy of pages that this Region alone has, and that hide what is mapped below.
+    bool in_place = false;
+    std::uint64_t sealed_at = 0;  ///< where in_place: the seal that copied it
   };
 
   Region(const RegionOptions& options, std::byte* base);
@@ -161,21 +166,28 @@ class Region {
   Result<void> extend(std::size_t new_size);
   /// Maps `range` copy-on-write over a Layer that has the same bytes.
   Result<void> map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset);
-  /// Notes that `range` is mapped copy-on-write over a Layer.
-  void record(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset);
+  /// Notes what `now.range` holds from here on.
+  void record(Segment now);
   /// Another mapping of a range of the own file, for reading.
   Result<LayerView> make_view(ByteRange range) const;
   /// The ranges that are mapped copy-on-write without a gap, clipped to `within`.
   std::vector<ByteRange> layered(ByteRange within) const;
-  /// The parts of `range`, which is layered, that were written since it was mapped.
+  /// The parts of `range`, which is layered, that were written since it was sealed.
   Result<std::vector<ByteRange>> written(ByteRange range) const;
   /// Adds what lies in `range`, which is layered and was not written, to `pieces`.
   void add_clean(ByteRange range, std::vector<CleanPiece>& pieces) const;
   /// A Layer of these bytes, one range after another.
   Result<std::shared_ptr<const Layer>> copy(std::span<const ByteRange> ranges);
-  /// Room for `size` bytes in the file of copies.
-  Result<ByteRange> place(std::size_t size);
+  /// The file of copies, with room for `size` bytes.
+  Result<std::shared_ptr<CopyFile>> copies_for(std::size_t size);
   Result<void> seal_written();
+  /// Copies `pages` into a Layer of their own and leaves them in place.
+  Result<void> seal_in_place(std::span<const ByteRange> pages);
+  bool is_in_place(ByteRange range) const;
+  /// Makes every page of `range`, which is layered, one that this Region alone has.
+  void own_pages(ByteRange range) noexcept;
+  /// Maps what was left in place by earlier seals, and not written since, over its Layers, where it is much.
+  Result<void> settle();
   Result<void> seal_own();
   Result<void> seal_own(ByteRange range);
   Result<void> flatten();
@@ -187,12 +199,13 @@ class Region {
   std::byte* const base_;
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
-  std::shared_ptr<MemoryFile> file_;    ///< own pages, each at its offset in the Region; null before the first
-  std::shared_ptr<MemoryFile> copies_;  ///< Layers of pages that were copied on write, one after another
-  std::vector<Segment> segments_;       ///< by offset, without gaps, up to size()
+  std::shared_ptr<MemoryFile> file_;  ///< own pages, each at its offset in the Region; null before the first
+  std::shared_ptr<CopyFile> copies_;  ///< Layers of pages that were copied on write; null before the first
+  std::vector<Segment> segments_;     ///< by offset, without gaps, up to size()
+  std::uint64_t seals_ = 0;           ///< how many there were
   std::shared_ptr<const Image> image_;
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
-  std::vector<std::weak_ptr<RegionObserver>> observers_;
+  mutable std::vector<std::weak_ptr<RegionObserver>> observers_;
   std::shared_ptr<const int> life_ = std::make_shared<const int>(0);
 };
 

@@ -7,10 +7,14 @@
 
 #include "device/cpu/graph_executor.hpp"
 #include "device/cpu/kernel_features.hpp"
+#include "device/mirror/mirror_cache.hpp"
+#include "device/null/host_mirror_memory.hpp"
 #include "device/null/mirrors.hpp"
 
 namespace driftwood {
 namespace {
+
+constexpr std::size_t kMirrorChunk = 64 * kKiB;
 
 bool is_custom(ggml_op op) {
   return op == GGML_OP_CUSTOM || op == GGML_OP_MAP_CUSTOM1 || op == GGML_OP_MAP_CUSTOM2 || op == GGML_OP_MAP_CUSTOM3;
@@ -35,8 +39,12 @@ DeviceInfo describe(const NullDeviceOptions& options) {
 
 class NullDevice final : public Device {
  public:
-  NullDevice(DeviceInfo info, std::shared_ptr<NullDeviceControl> control, std::unique_ptr<GraphExecutor> executor)
-      : Device(std::move(info)), control_(std::move(control)), executor_(std::move(executor)) {}
+  NullDevice(DeviceInfo info, std::shared_ptr<NullDeviceControl> control, std::unique_ptr<GraphExecutor> executor,
+             std::unique_ptr<MirrorCache> mirror_cache)
+      : Device(std::move(info)),
+        control_(std::move(control)),
+        executor_(std::move(executor)),
+        mirror_cache_(std::move(mirror_cache)) {}
 
  private:
   bool copies() const noexcept { return control_->options().sharing == Sharing::copied; }
@@ -69,10 +77,12 @@ class NullDevice final : public Device {
   }
 
   ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }
+  MirrorCache* mirrors_impl() noexcept override { return mirror_cache_.get(); }
 
   std::shared_ptr<NullDeviceControl> control_;
   std::unique_ptr<GraphExecutor> executor_;
   Mirrors mirrors_;
+  std::unique_ptr<MirrorCache> mirror_cache_;  ///< null: none
 };
 
 Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceControl> control) {
@@ -84,7 +94,13 @@ Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceCon
                                                          options.import_alignment, least));
   }
   DW_TRY_ASSIGN(auto executor, GraphExecutor::create(1));
-  return std::make_unique<NullDevice>(describe(options), std::move(control), std::move(executor));
+  std::unique_ptr<MirrorCache> mirror_cache;
+  if (options.mirror_chunks != 0) {
+    DW_TRY_ASSIGN(auto memory, HostMirrorMemory::create(kMirrorChunk, options.mirror_chunks));
+    DW_TRY_ASSIGN(mirror_cache, MirrorCache::create(std::move(memory), options.mirror_chunks * kMirrorChunk));
+  }
+  return std::make_unique<NullDevice>(describe(options), std::move(control), std::move(executor),
+                                      std::move(mirror_cache));
 }
 
 DeviceDriver null_driver() {

@@ -19,6 +19,7 @@ struct NullDeviceOptions {
   std::size_t import_alignment = 32;  ///< bytes, a power of two, at least 32
   std::size_t max_import = SIZE_MAX;  ///< bytes
   bool host_kernels = true;           ///< off: custom operators are unsupported, as on a GPU
+  std::size_t mirror_chunks = 0;      ///< of 64 KiB, for mirrors of guest memory; 0: it has none
 };
 
 /// Shared by a test and its device. Any thread may call.

@@ -1,10 +1,12 @@
 // How a graph writes and reads a Context's KV rows where they lie.
 //
-// Two ways, chosen by what the device can do:
+// Three ways, chosen by what the device can do:
 //   fused  our operators on host threads; the graph is the same for every
 //          number of past tokens
 //   stock  ggml's own operators over strided views of the imported memory; what
 //          GPUs run, and the reference for the other
+//   mirrored  the same over a copy in the device's own memory (device/mirror), which
+//          is written back after each pass
 // An object belongs to one graph: it makes that graph's tensors while it is
 // built, and points them at a Context before each run. One thread at a time.
 #pragma once
@@ -14,6 +16,7 @@
 
 #include "device/graph.hpp"
 #include "device/import.hpp"
+#include "device/mirror/mirror_cache.hpp"
 #include "llm/context.hpp"
 #include "llm/graph/build_context.hpp"
 
@@ -42,10 +45,16 @@ class KvAccess {
   virtual ggml_tensor* attend(const BuildContext& build, std::uint32_t layer, ggml_tensor* q) = 0;
   /// Points the graph at Contexts; before each run.
   virtual Result<void> prepare(Graph& graph, std::span<const KvBinding> sequences) = 0;
+  /// After a run that succeeded: what it wrote is in the Contexts.
+  virtual Result<void> finish() { return {}; }
 };
 
 std::unique_ptr<KvAccess> make_fused_kv_access();
 std::unique_ptr<KvAccess> make_stock_kv_access();
+/// ggml's operators over `mirrors` of the Contexts; they must outlive it.
+std::unique_ptr<KvAccess> make_mirrored_kv_access(MirrorCache& mirrors);
+/// What a pass over a Context reads and writes of its mirror.
+MirrorCache::Request mirror_request(const KvBinding& binding);
 
 /// The sliding window of a layer in tokens, the token itself included; 0: none.
 inline std::uint32_t layer_window(const Hyperparameters& model, std::uint32_t layer) {

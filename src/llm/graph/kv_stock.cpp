@@ -3,13 +3,23 @@
 #include <vector>
 
 #include "llm/graph/kv_access.hpp"
+#include "llm/graph/kv_rows.hpp"
 
 namespace driftwood {
 
 namespace {
 
+class ImportedRows final : public KvRows {
+ public:
+  Result<void> bind(Graph& graph, ggml_tensor* rows, const KvBinding& binding) override {
+    return graph.bind(rows, *binding.memory, binding.context_offset + binding.layout.kv_offset);
+  }
+};
+
 class StockKvAccess final : public KvAccess {
  public:
+  explicit StockKvAccess(std::unique_ptr<KvRows> place) : place_(std::move(place)) {}
+
   Result<void> begin(const BuildContext& build, Graph& graph, std::span<const KvBinding> sequences) override {
     DW_CHECK(sequences.size() == 1);
     const KvBinding& binding = sequences.front();
@@ -22,7 +32,7 @@ class StockKvAccess final : public KvAccess {
     const auto block = static_cast<std::size_t>(ggml_blck_size(type));
     const std::size_t bytes = std::size_t{n_kv_max_} * layout_.token_stride;
     rows_ = ggml_new_tensor_1d(build.ggml, type, static_cast<std::int64_t>(bytes / ggml_type_size(type) * block));
-    DW_TRY(graph.bind(rows_, *binding.memory, binding.context_offset + layout_.kv_offset));
+    DW_TRY(place_->bind(graph, rows_, binding));
 
     indices_ = ggml_new_tensor_1d(build.ggml, GGML_TYPE_I64, n_tokens_);
     ggml_set_input(indices_);
@@ -61,16 +71,18 @@ class StockKvAccess final : public KvAccess {
   Result<void> prepare(Graph& graph, std::span<const KvBinding> sequences) override {
     DW_CHECK(sequences.size() == 1);
     const KvBinding& binding = sequences.front();
-    DW_TRY(graph.bind(rows_, *binding.memory, binding.context_offset + layout_.kv_offset));
+    DW_TRY(place_->bind(graph, rows_, binding));
     for (std::uint32_t i = 0; i < n_tokens_; ++i) index_values_[i] = std::int64_t{binding.n_past} + i;
-    ggml_backend_tensor_set(indices_, index_values_.data(), 0, index_values_.size() * sizeof(std::int64_t));
+    DW_TRY(graph.set(indices_, std::span<const std::int64_t>(index_values_)));
 
     // Exactly the rows that hold tokens: what lies behind them is the guest's, and may not even be numbers.
     const std::int64_t n_kv = std::int64_t{binding.n_past} + n_tokens_;
     for (ggml_tensor* view : heads_) view->ne[1] = n_kv;
-    for (const Mask& mask : masks_) fill(mask, binding.n_past, n_kv);
+    for (const Mask& mask : masks_) DW_TRY(fill(graph, mask, binding.n_past, n_kv));
     return {};
   }
+
+  Result<void> finish() override { return place_->finish(); }
 
  private:
   struct Mask {
@@ -93,7 +105,7 @@ class StockKvAccess final : public KvAccess {
     return heads_.back();
   }
 
-  void fill(const Mask& mask, std::uint32_t n_past, std::int64_t n_kv) {
+  Result<void> fill(Graph& graph, const Mask& mask, std::uint32_t n_past, std::int64_t n_kv) {
     const ggml_fp16_t hidden = ggml_fp32_to_fp16(-std::numeric_limits<float>::infinity());
     const ggml_fp16_t seen = ggml_fp32_to_fp16(0.0F);
     ggml_fp16_t* row = mask_values_.data();
@@ -108,9 +120,11 @@ class StockKvAccess final : public KvAccess {
     tensor->nb[1] = static_cast<std::size_t>(n_kv) * sizeof(ggml_fp16_t);
     tensor->nb[2] = tensor->nb[1] * n_tokens_;
     tensor->nb[3] = tensor->nb[2];
-    ggml_backend_tensor_set(tensor, mask_values_.data(), 0, tensor->nb[3]);
+    const auto used = static_cast<std::size_t>(n_kv) * n_tokens_;
+    return graph.set(tensor, std::span<const ggml_fp16_t>(mask_values_).first(used));
   }
 
+  std::unique_ptr<KvRows> place_;
   ContextLayout layout_;
   std::uint32_t n_tokens_ = 0;
   std::uint32_t n_kv_max_ = 0;
@@ -124,6 +138,10 @@ class StockKvAccess final : public KvAccess {
 
 }  // namespace
 
-std::unique_ptr<KvAccess> make_stock_kv_access() { return std::make_unique<StockKvAccess>(); }
+std::unique_ptr<KvAccess> make_stock_kv_access() { return make_stock_kv_access(std::make_unique<ImportedRows>()); }
+
+std::unique_ptr<KvAccess> make_stock_kv_access(std::unique_ptr<KvRows> rows) {
+  return std::make_unique<StockKvAccess>(std::move(rows));
+}
 
 }  // namespace driftwood

@@ -85,25 +85,26 @@ Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<boo
     }
   }
   DW_CHECK(position == position_values_.end());
-  ggml_backend_tensor_set(tokens_, input.tokens.data(), 0, input.tokens.size_bytes());
-  ggml_backend_tensor_set(positions_, position_values_.data(), 0, position_values_.size() * sizeof(std::int32_t));
-  if (output_rows_ != nullptr) {
-    ggml_backend_tensor_set(output_rows_, input.output_rows.data(), 0, input.output_rows.size_bytes());
-  }
+  DW_TRY(graph_->set(tokens_, input.tokens));
+  DW_TRY(graph_->set(positions_, std::span<const std::int32_t>(position_values_)));
+  if (output_rows_ != nullptr) DW_TRY(graph_->set(output_rows_, input.output_rows));
   DW_TRY(access_->prepare(*graph_, input.sequences));
   if (logits_ != nullptr && shape_.logits == LogitsPlace::bound) {
     DW_TRY(graph_->bind(logits_, *input.sequences.front().memory, input.logits_offset));
   }
   delivery_.rows.assign(input.destinations.begin(), input.destinations.end());
-  return graph_->run(cancel);
+  DW_TRY(graph_->run(cancel));
+  return access_->finish();
 }
 
-std::span<const float> TransformerGraph::host_logits() {
+Result<std::span<const float>> TransformerGraph::host_logits() {
   DW_CHECK(shape_.logits == LogitsPlace::host && logits_ != nullptr);
   const auto count = static_cast<std::size_t>(ggml_nelements(logits_));
-  if (ggml_backend_buffer_is_host(logits_->buffer)) return {static_cast<const float*>(logits_->data), count};
+  if (ggml_backend_buffer_is_host(logits_->buffer)) {
+    return std::span(static_cast<const float*>(logits_->data), count);
+  }
   host_logits_.resize(count);
-  ggml_backend_tensor_get(logits_, host_logits_.data(), 0, count * sizeof(float));
+  DW_TRY(graph_->get(logits_, std::span(host_logits_)));
   return host_logits_;
 }
 

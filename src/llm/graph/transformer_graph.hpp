@@ -34,7 +34,7 @@ class TransformerGraph {
   Result<void> run(const PassInput& input, const std::atomic<bool>* cancel);
 
   /// The logits of the last run, for LogitsPlace::host; until the next run.
-  std::span<const float> host_logits();
+  Result<std::span<const float>> host_logits();
 
   std::size_t scratch_size() const noexcept { return graph_->scratch_size(); }
 

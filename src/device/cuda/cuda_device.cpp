@@ -1,0 +1,132 @@
+#include "device/cuda/cuda_device.hpp"
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+#include <ggml.h>
+
+#include <algorithm>
+
+#include "core/handle.hpp"
+#include "core/log.hpp"
+#include "device/cuda/buffers.hpp"
+#include "device/cuda/decode/decoder.hpp"
+#include "device/cuda/host_pages.hpp"
+#include "device/cuda/mirror_memory.hpp"
+#include "device/cuda/staging.hpp"
+#include "device/cuda/status.hpp"
+#include "device/ggml_status.hpp"
+#include "device/mirror/mirror_cache.hpp"
+
+namespace driftwood::cuda {
+namespace {
+
+/// What kernels read in pieces of 16 bytes lies at multiples of them.
+constexpr std::size_t kTensorAlignment = 16;
+
+std::size_t free_memory() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+}
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(int number, DeviceInfo info, ggml_backend_dev_t device, ggml_backend_t backend)
+      : Device(std::move(info)), number_(number), device_(device), backend_(backend) {}
+
+  /// `budget`: of the mirrors, in bytes.
+  Result<void> add_mirrors(std::size_t budget) {
+    DW_TRY_ASSIGN(staging_, Staging::create());
+    DW_TRY_ASSIGN(auto memory, CudaMirrorMemory::create(number_, buffer_type(), *staging_));
+    DW_TRY_ASSIGN(mirrors_, MirrorCache::create(std::move(memory), budget));
+    return {};
+  }
+
+ private:
+  ggml_backend_buffer_type_t buffer_type() const { return ggml_backend_dev_buffer_type(device_); }
+  /// CUDA's current device is the thread's.
+  Result<void> choose() const { return check(cudaSetDevice(number_), "choosing the device"); }
+
+  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
+    DW_TRY(choose());
+    if (access == Access::read_write) {
+      return Imported{make_host_buffer(buffer_type(), pages_, data, size), info().capabilities.import_sharing};
+    }
+    DW_TRY_ASSIGN(ggml_backend_buffer_t weights, make_weights_buffer(buffer_type(), data, size));
+    count_copied(size);
+    return Imported{weights, Sharing::copied};
+  }
+
+  void release_impl(ggml_backend_buffer_t buffer) noexcept override {
+    cudaSetDevice(number_);
+    ggml_backend_buffer_free(buffer);
+  }
+
+  Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
+    DW_TRY(choose());
+    DW_TRY(result_of(ggml_backend_graph_compute(backend_.get(), graph)));
+    return check(cudaPeekAtLastError(), "a computation");
+  }
+
+  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
+  ggml_backend_buffer_type_t scratch_type_impl() override { return buffer_type(); }
+  MirrorCache* mirrors_impl() noexcept override { return mirrors_.get(); }
+
+  Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model) override {
+    DW_TRY(choose());
+    return cuda::make_decoder(number_, model, free_memory() / 2);
+  }
+
+  int number_;
+  ggml_backend_dev_t device_;
+  Handle<ggml_backend, ggml_backend_free> backend_;
+  HostPages pages_;
+  std::unique_ptr<Staging> staging_;
+  std::unique_ptr<MirrorCache> mirrors_;  ///< null: KV rows are read where they lie
+};
+
+}  // namespace
+
+Result<DeviceInfo> describe(int number) {
+  cudaDeviceProp properties{};
+  DW_TRY(check(cudaGetDeviceProperties(&properties, number), "asking what the device is"));
+  // One memory for both: an integrated GPU, or a card whose link is coherent (its accesses need no registering).
+  const bool shares =
+      properties.integrated != 0 || (properties.pageableMemoryAccess != 0 && properties.hostNativeAtomicSupported != 0);
+  int runtime = 0;
+  cudaRuntimeGetVersion(&runtime);
+  return DeviceInfo{.name = fmt::format("cuda:{}", number),
+                    .description = properties.name,
+                    .memory_total = properties.totalGlobalMem,
+                    .capabilities = {.host_addresses = true,
+                                     .import_sharing = shares ? Sharing::same_memory : Sharing::mapped_over_bus,
+                                     .weights_sharing = Sharing::copied,
+                                     .tensor_alignment = kTensorAlignment},
+                    .numerics = {.device = fmt::format("cuda: {}", properties.name),
+                                 .kernels = fmt::format("ggml {}, driftwood 1, cuda {}.{}", ggml_version(),
+                                                        runtime / 1000, runtime % 1000 / 10),
+                                 .features = {fmt::format("sm_{}{}", properties.major, properties.minor)}}};
+}
+
+Result<std::unique_ptr<Device>> create_device(int number, DeviceInfo info, ggml_backend_dev_t backend,
+                                              const DeviceOptions& options) {
+  DW_TRY(check(cudaSetDevice(number), "choosing the device"));
+  // The driver's own calls need the context that this makes.
+  DW_TRY(check(cudaFree(nullptr), "setting up the device"));
+  ggml_backend_t made = ggml_backend_dev_init(backend, nullptr);
+  if (made == nullptr) {
+    return fail(ErrorCode::unavailable, fmt::format("The device ({}) cannot be set up.", info.name));
+  }
+  const bool card = info.capabilities.import_sharing == Sharing::mapped_over_bus;
+  auto device = std::make_unique<CudaDevice>(number, std::move(info), backend, made);
+  const std::size_t budget = options.mirror_budget.value_or(card ? free_memory() / 2 : 0);
+  if (budget != 0) {
+    if (auto added = device->add_mirrors(budget); !added) {
+      log(LogLevel::warning,
+          fmt::format("KV rows are read over the bus, which is slow. {}", added.error().to_string()));
+    }
+  }
+  return device;
+}
+
+}  // namespace driftwood::cuda

@@ -1,0 +1,53 @@
+// Mirrors in the device's memory: chunks by cuMemCreate, shown by cuMemMap at any number of addresses.
+#pragma once
+
+#include <cuda.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/bytes.hpp"
+#include "device/cuda/staging.hpp"
+#include "device/mirror/mirror_memory.hpp"
+
+namespace driftwood::cuda {
+
+class CudaMirrorMemory final : public MirrorMemory {
+ public:
+  /// unsupported: the device has no virtual memory management. `staging` must outlive it.
+  static Result<std::unique_ptr<CudaMirrorMemory>> create(int device, ggml_backend_buffer_type_t type,
+                                                          Staging& staging);
+  ~CudaMirrorMemory() override;
+
+  std::size_t chunk_size() const noexcept override { return chunk_size_; }
+  Result<std::byte*> reserve(std::size_t size) override;
+  void release(std::byte* at, std::size_t size) noexcept override;
+  Result<ChunkHandle> make_chunk() override;
+  void free_chunk(ChunkHandle chunk) noexcept override;
+  Result<void> map(std::byte* at, ChunkHandle chunk) override;
+  void unmap(std::byte* at) noexcept override;
+  Result<void> copy_in(std::byte* to, const std::byte* host, std::size_t size) override;
+  Result<void> copy_out(std::byte* host, const std::byte* from, std::size_t size) override;
+  Result<void> copy(std::byte* to, const std::byte* from, std::size_t size) override;
+  Result<void> finish() override;
+  Result<ggml_backend_buffer_t> buffer(std::byte* at, std::size_t size) override;
+
+ private:
+  CudaMirrorMemory(int device, ggml_backend_buffer_type_t type, Staging& staging)
+      : device_(device), type_(type), staging_(&staging) {}
+  CUmemAllocationProp properties() const noexcept;
+  /// Allows the device what was mapped since: once for all that lies together.
+  Result<void> allow_mapped();
+
+  int device_;
+  ggml_backend_buffer_type_t type_;  ///< ggml's for the device
+  Staging* staging_;
+  std::size_t chunk_size_ = 0;
+  bool touched_ = false;                ///< something was queued since finish()
+  std::vector<ChunkHandle> free_;       ///< made and used by nobody
+  std::vector<ChunkHandle> unclean_;    ///< not zeros yet
+  std::vector<ByteRange> not_allowed_;  ///< mapped, by address
+  std::vector<CUdeviceptr> to_clear_;   ///< of chunks that were mapped
+};
+
+}  // namespace driftwood::cuda

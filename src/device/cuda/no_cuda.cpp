@@ -1,0 +1,7 @@
+#include "device/cuda/driver.hpp"
+
+namespace driftwood {
+
+DeviceDriver cuda_driver() { return absent_driver("cuda"); }
+
+}  // namespace driftwood

@@ -1,0 +1,56 @@
+#include "device/cuda/status.hpp"
+
+#include <fmt/format.h>
+
+namespace driftwood::cuda {
+namespace {
+
+ErrorCode code_of(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation: return ErrorCode::out_of_memory;
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemNotReady:
+    case cudaErrorDevicesUnavailable: return ErrorCode::unavailable;
+    case cudaErrorNotSupported: return ErrorCode::unsupported;
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorUnknown: return ErrorCode::device_lost;
+    default: return ErrorCode::internal;
+  }
+}
+
+ErrorCode code_of(CUresult status) {
+  switch (status) {
+    case CUDA_ERROR_OUT_OF_MEMORY: return ErrorCode::out_of_memory;
+    case CUDA_ERROR_NOT_SUPPORTED: return ErrorCode::unsupported;
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_ECC_UNCORRECTABLE: return ErrorCode::device_lost;
+    default: return ErrorCode::internal;
+  }
+}
+
+}  // namespace
+
+Result<void> check(cudaError_t status, std::string_view doing) {
+  if (status == cudaSuccess) return {};
+  cudaGetLastError();  // else it would be taken for a later call's
+  return fail(code_of(status), fmt::format("CUDA failed at {}: {}.", doing, cudaGetErrorString(status)));
+}
+
+Result<void> check(CUresult status, std::string_view doing) {
+  if (status == CUDA_SUCCESS) return {};
+  const char* reason = nullptr;
+  cuGetErrorString(status, &reason);
+  return fail(code_of(status), fmt::format("CUDA failed at {}: {}.", doing, reason == nullptr ? "unknown" : reason));
+}
+
+}  // namespace driftwood::cuda

@@ -1,0 +1,132 @@
+// Copies of guest memory that a device reads at its own speed, kept in step without the guest's help.
+//
+// For devices that reach host memory over a bus. A pass asks for a range of a Region
+// (prepare), reads and appends in the device's copy, and writes what it appended back
+// (publish): the Region holds the truth at all times, and a freeze needs nothing of
+// the device. It is a cache: it can be dropped whenever no pass runs.
+//
+//   What the guest does                       How it is noticed
+//   writes bytes that were mirrored           the page's mark is gone (PageWatch), or it
+//                                             left its Image (Region::clean_pieces)
+//   forgets tokens, or begins anew            the caller asks for fewer valid bytes
+//   is frozen, thawed, forked                 the bytes lie at the same place of the same
+//                                             file: the same chunk is mapped again, once
+//                                             on the device for all who have it
+//
+// Calls may come from any thread, one after another inside; passes of one device do not overlap.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/error.hpp"
+#include "device/import.hpp"
+#include "device/mirror/mirror.hpp"
+#include "device/mirror/mirror_memory.hpp"
+#include "memory/page_watch.hpp"
+#include "memory/region.hpp"
+
+namespace driftwood {
+
+struct MirrorUse {
+  std::size_t mirrors = 0;
+  std::size_t chunks = 0;         ///< of the device's memory
+  std::size_t mapped_chunks = 0;  ///< places where one is shown: more than `chunks` where forks share
+  std::size_t chunk_size = 0;     ///< bytes
+  std::uint64_t copied_in = 0;    ///< bytes from the host so far
+  std::uint64_t copied_out = 0;   ///< and to it
+  std::uint64_t evictions = 0;    ///< mirrors that lost their chunks to others
+};
+
+class MirrorCache {
+ public:
+  /// What a pass does with a range of a Region.
+  struct Request {
+    const Import* memory = nullptr;  ///< of a Region
+    ByteRange range;                 ///< of the import
+    std::size_t valid = 0;           ///< bytes from its start that the pass reads
+    std::size_t end = 0;             ///< the pass writes from `valid` up to here
+  };
+
+  /// A mirror in use by a pass; it is not evicted meanwhile. Move-only; must die before the cache and the Region.
+  class Hold {
+   public:
+    Hold() = default;
+    Hold(Hold&& other) noexcept : cache_(std::exchange(other.cache_, nullptr)), mirror_(other.mirror_) {}
+    Hold& operator=(Hold&& other) noexcept;
+    ~Hold();
+
+    /// The device's address of the range's first byte.
+    std::byte* device() const noexcept { return mirror_->device(); }
+    ggml_backend_buffer_t buffer() const noexcept { return mirror_->buffer(); }
+    /// Bytes that tensors may be placed in, from device() on.
+    std::size_t size() const noexcept { return mirror_->reserved(); }
+    /// False: the guest wrote what prepare_unchecked took as it was. What the pass computes is not to be used.
+    bool is_current();
+    /// Writes the device's bytes [from, to) of the range to the Region.
+    Result<void> publish(std::size_t from, std::size_t to);
+    /// The same where `bytes`, the device's bytes from `from` on, came to the host already.
+    Result<void> publish(std::size_t from, std::span<const std::byte> bytes);
+
+   private:
+    friend class MirrorCache;
+    Hold(MirrorCache& cache, Mirror& mirror) : cache_(&cache), mirror_(&mirror) {}
+    MirrorCache* cache_ = nullptr;
+    Mirror* mirror_ = nullptr;
+  };
+
+  /// `budget`: most bytes of the device's memory. unsupported: the system cannot tell what is written.
+  static Result<std::unique_ptr<MirrorCache>> create(std::unique_ptr<MirrorMemory> memory, std::size_t budget);
+  ~MirrorCache();
+
+  /// The mirror of a range, its first `valid` bytes as the Region has them, writable from there to `end`.
+  /// out_of_memory: the budget or the device has no room beside the mirrors in use.
+  Result<Hold> prepare(const Request& request);
+  /// The same without looking for writes: for a caller that has time while the device computes, and asks
+  /// Hold::is_current() before it uses a result.
+  Result<Hold> prepare_unchecked(const Request& request);
+
+  /// Frees all that no pass uses.
+  void drop();
+  MirrorUse use() const;
+
+ private:
+  class SealObserver;
+
+  MirrorCache(std::unique_ptr<MirrorMemory> memory, std::unique_ptr<PageWatch> watch, std::size_t budget);
+
+  // These need mutex_.
+  Result<Hold> prepare(const Request& request, bool check);
+  Result<Mirror*> find_or_make(const Import& memory, ByteRange range);
+  /// Lowers `valid` to the first byte that was written behind the mirror's back.
+  void drop_written(Mirror& mirror);
+  Result<void> fill(Mirror& mirror, std::size_t to);
+  /// Copies a range of the mirror from the Region.
+  Result<void> copy_in(Mirror& mirror, ByteRange range);
+  /// A chunk that holds these bytes already, or null.
+  std::shared_ptr<MirrorChunk> find_known(const Region::Place& place, std::size_t size) const;
+  /// Notes whose bytes a chunk holds: those of the mirror's up to `to`.
+  void name_chunk(Mirror& mirror, std::size_t index, std::size_t to);
+  /// Gives the mirror a chunk of its own at `index`, with its first `keep` bytes.
+  Result<void> own_chunk(Mirror& mirror, std::size_t index, std::size_t keep);
+  Result<std::shared_ptr<MirrorChunk>> make_chunk();
+  bool evict_one();
+  Result<void> published(Mirror& mirror, std::size_t from, std::size_t to);
+  Result<void> watch(const Mirror& mirror, std::size_t from, std::size_t to);
+  std::size_t count_chunks() const;
+  void forget_orphans();
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<MirrorMemory> memory_;
+  std::unique_ptr<PageWatch> watch_;
+  std::size_t budget_;
+  std::uint64_t uses_ = 0;
+  MirrorUse counts_;
+  std::vector<std::unique_ptr<Mirror>> mirrors_;
+  std::shared_ptr<SealObserver> observer_;
+};
+
+}  // namespace driftwood
