@@ -1,32 +1,15 @@
 #include "memory/image.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "memory/page_ranges.hpp"
 #include "memory/region.hpp"
-#include "memory/system_memory.hpp"
 
 namespace driftwood {
 namespace {
-
-Result<void> write_all(int fd, std::size_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const int reason = errno;
-      return system_memory::refused(reason, fmt::format("write {} bytes of an image", bytes.size()));
-    }
-    offset += static_cast<std::size_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return {};
-}
 
 /// Walks two lists of extents at once and tells, for each stretch in which neither begins or ends, what covers it.
 template <typename Visit>
@@ -77,7 +60,7 @@ Result<std::shared_ptr<const Image>> Image::create(std::size_t size, std::span<c
   pages = merged(std::move(pages), kKeepTogether);
 
   DW_TRY_ASSIGN(auto file, MemoryFile::create(size));
-  for (const Piece& piece : pieces) DW_TRY(write_all(file->fd(), piece.offset, piece.bytes));
+  for (const Piece& piece : pieces) DW_TRY(file->write(piece.offset, {&piece.bytes, 1}));
   DW_TRY_ASSIGN(const auto layer, Layer::seal(std::move(file), {0, size}));
   std::vector<Extent> extents;
   for (const ByteRange& range : pages) extents.push_back({range, layer, range.offset});

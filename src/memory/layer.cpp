@@ -14,36 +14,6 @@
 
 namespace driftwood {
 
-Result<LayerView> LayerView::map(int fd, ByteRange range) {
-  LayerView view;
-  DW_TRY_ASSIGN(view.base_, system_memory::map_view(range.size, fd, range.offset));
-  view.size_ = range.size;
-  view.data_ = view.base_;
-  return view;
-}
-
-Result<LayerView> LayerView::reserve(std::size_t size) {
-  LayerView view;
-  DW_TRY_ASSIGN(view.base_, system_memory::reserve(size));
-  view.size_ = size;
-  view.data_ = view.base_;
-  return view;
-}
-
-LayerView::LayerView(LayerView&& other) noexcept
-    : base_(std::exchange(other.base_, nullptr)), size_(other.size_), data_(other.data_) {}
-
-LayerView& LayerView::operator=(LayerView&& other) noexcept {
-  std::swap(base_, other.base_);
-  std::swap(size_, other.size_);
-  std::swap(data_, other.data_);
-  return *this;
-}
-
-LayerView::~LayerView() {
-  if (base_ != nullptr) system_memory::release(base_, size_);
-}
-
 Result<std::shared_ptr<const Layer>> Layer::seal(std::shared_ptr<const MemoryFile> file, ByteRange range) {
   DW_CHECK(range.size != 0 && range.within(file->size()));
   DW_TRY_ASSIGN(LayerView view, LayerView::map(file->fd(), range));
@@ -57,6 +27,18 @@ std::shared_ptr<const Layer> Layer::seal_viewed(std::shared_ptr<const MemoryFile
   layer->memory_file_ = std::move(file);
   layer->range_ = range;
   layer->view_ = std::move(view);
+  layer->data_ = layer->view_.data();
+  return layer;
+}
+
+std::shared_ptr<const Layer> Layer::seal_copy(std::shared_ptr<CopyFile> file, CopyFile::Place place, std::size_t size) {
+  DW_CHECK(size != 0 && size <= place.range.size);
+  auto layer = std::shared_ptr<Layer>(new Layer);
+  layer->fd_ = file->fd();
+  layer->copies_ = std::move(file);
+  layer->range_ = {place.range.offset, size};
+  layer->data_ = place.at;
+  layer->place_ = std::move(place);
   return layer;
 }
 
@@ -80,11 +62,14 @@ Result<std::shared_ptr<const Layer>> Layer::open(const std::filesystem::path& fi
   }
   layer->range_ = range;
   DW_TRY_ASSIGN(layer->view_, LayerView::map(layer->fd_, range));
+  layer->data_ = layer->view_.data();
   return layer;
 }
 
 Layer::~Layer() {
-  if (memory_file_ != nullptr) {
+  if (copies_ != nullptr) {
+    copies_->give_back(std::move(place_));
+  } else if (memory_file_ != nullptr) {
     system_memory::discard(fd_, range_);
   } else if (fd_ >= 0) {
     close(fd_);

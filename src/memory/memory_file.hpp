@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 
 #include "core/error.hpp"
 
@@ -30,6 +31,9 @@ class MemoryFile {
   /// Fails with invalid_argument below size() or above capacity(), with
   /// out_of_memory when the system refuses.
   Result<void> resize(std::size_t size);
+  /// Writes the pieces one after another from `offset` on; they fit into size(). out_of_memory: there are no pages for
+  /// them, and some of the bytes may be written.
+  Result<void> write(std::size_t offset, std::span<const std::span<const std::byte>> pieces);
 
  private:
   MemoryFile(int fd, std::size_t size, std::size_t capacity) : fd_(fd), size_(size), capacity_(capacity) {}

@@ -56,23 +56,34 @@ void discard(int fd, ByteRange range) noexcept {
                               static_cast<off_t>(range.size)));
 }
 
-Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range) {
+Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range, std::size_t gap) {
   std::vector<ByteRange> found;
   const auto end = static_cast<off_t>(range.offset + range.size);
-  auto at = static_cast<off_t>(range.offset);
-  const auto unknown = [] {
+  bool is_refused = false;
+  // The first place from `at` on that has data, or `end`.
+  const auto find_data = [&](off_t at) {
+    if (at >= end) return end;
+    const off_t data = lseek(fd, at, SEEK_DATA);
+    is_refused = is_refused || (data < 0 && errno != ENXIO);
+    return data < 0 ? end : std::min(data, end);
+  };
+  off_t data = find_data(static_cast<off_t>(range.offset));
+  while (data < end && !is_refused) {
+    // Looking for a hole visits every page that is there; a look at one page in each `gap` bytes is enough to tell that
+    // no larger hole lies between.
+    off_t last = data;
+    const auto step = static_cast<off_t>(gap);
+    while (step != 0 && step < end - last && find_data(last + step) == last + step) last += step;
+    if (is_refused) break;
+    const off_t hole = lseek(fd, last, SEEK_HOLE);
+    is_refused = hole < 0;
+    const off_t run_end = std::min(hole, end);
+    found.push_back({static_cast<std::size_t>(data), static_cast<std::size_t>(run_end - data)});
+    data = find_data(run_end);
+  }
+  if (is_refused) {
     const int reason = errno;
     return refused(reason, "say which pages of a memory file are in use");
-  };
-  while (at < end) {
-    const off_t data = lseek(fd, at, SEEK_DATA);
-    if (data < 0 && errno != ENXIO) return unknown();
-    if (data < 0 || data >= end) break;
-    // Looks at every page that is there, so it must not begin beyond the range.
-    const off_t hole = lseek(fd, data, SEEK_HOLE);
-    if (hole < 0) return unknown();
-    at = std::min(hole, end);
-    found.push_back({static_cast<std::size_t>(data), static_cast<std::size_t>(at - data)});
   }
   return found;
 }

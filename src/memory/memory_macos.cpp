@@ -65,7 +65,7 @@ Result<void> resize_file(int /*fd*/, std::size_t /*size*/) { return {}; }
 
 void discard(int /*fd*/, ByteRange /*range: shared-memory objects keep their pages until they go*/) noexcept {}
 
-Result<std::vector<ByteRange>> data_ranges(int /*fd*/, ByteRange range) {
+Result<std::vector<ByteRange>> data_ranges(int /*fd*/, ByteRange range, std::size_t /*gap*/) {
   if (range.size == 0) return std::vector<ByteRange>{};
   return std::vector{range};
 }

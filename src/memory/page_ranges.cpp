@@ -25,4 +25,16 @@ std::vector<ByteRange> merged(std::vector<ByteRange> ranges, std::size_t gap) {
   return joined;
 }
 
+std::vector<ByteRange> clipped(std::span<const ByteRange> ranges, ByteRange within) {
+  std::vector<ByteRange> parts;
+  const std::size_t end = within.offset + within.size;
+  auto range =
+      std::ranges::partition_point(ranges, [&](const ByteRange& r) { return r.offset + r.size <= within.offset; });
+  for (; range != ranges.end() && range->offset < end; ++range) {
+    const std::size_t from = std::max(range->offset, within.offset);
+    parts.push_back({from, std::min(range->offset + range->size, end) - from});
+  }
+  return parts;
+}
+
 }  // namespace driftwood

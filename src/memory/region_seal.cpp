@@ -1,11 +1,7 @@
 // How a Region becomes an Image: what was written since the last time turns into Layers.
 #include <fmt/format.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <climits>
 #include <cstring>
 
 #include "memory/page_ranges.hpp"
@@ -19,38 +15,19 @@ namespace {
 constexpr std::size_t kMostExtents = 32;
 // Fewer pages than these are as quickly faulted in again.
 constexpr std::size_t kMoveFrom = 256 * kKiB;
+// Holes between written pages that are sealed with them, at the price of a copy when they are written later: to look
+// for smaller ones takes longer.
+constexpr std::size_t kSmallHole = 128 * kKiB;
+// Pages left in place that have not changed since are compared at each seal, and held twice.
+constexpr std::size_t kMostUnchanged = 64 * kKiB;
 
-Result<void> write_all(int fd, std::size_t offset, std::vector<iovec> pieces) {
-  std::span<iovec> left = pieces;
-  while (!left.empty()) {
-    const auto count = static_cast<int>(std::min<std::size_t>(left.size(), IOV_MAX));
-    const ssize_t result = pwritev(fd, left.data(), count, static_cast<off_t>(offset));
-    if (result < 0 && errno == EINTR) continue;
-    if (result <= 0) {
-      const int reason = errno;
-      return system_memory::refused(reason, "copy pages that were written");
-    }
-    auto written = static_cast<std::size_t>(result);
-    offset += written;
-    while (written > 0) {
-      const std::size_t step = std::min(written, left.front().iov_len);
-      left.front().iov_base = static_cast<std::byte*>(left.front().iov_base) + step;
-      left.front().iov_len -= step;
-      written -= step;
-      if (left.front().iov_len == 0) left = left.subspan(1);
-    }
-  }
-  return {};
-}
-
-/// The pages of `bytes` that differ from `sealed`, for systems that do not say which were written.
-std::vector<ByteRange> compare(std::span<const std::byte> bytes, const std::byte* sealed, std::size_t offset) {
-  std::vector<ByteRange> differing;
+/// Adds the pages of `bytes` that differ from `sealed`; `offset` is theirs in the Region.
+void compare(std::span<const std::byte> bytes, const std::byte* sealed, std::size_t offset,
+             std::vector<ByteRange>& differing) {
   const std::size_t page = page_size();
   for (std::size_t at = 0; at < bytes.size(); at += page) {
     if (std::memcmp(bytes.data() + at, sealed + at, page) != 0) differing.push_back({offset + at, page});
   }
-  return merged(std::move(differing), 0);
 }
 
 std::size_t sum(std::span<const ByteRange> ranges) {
@@ -68,6 +45,7 @@ Result<std::shared_ptr<const Image>> Region::seal() {
     return fail(ErrorCode::unavailable,
                 fmt::format("The memory cannot be sealed while devices hold it ({} imports).", pins_.size()));
   }
+  ++seals_;
   DW_TRY(seal_written());
   DW_TRY(seal_own());
   DW_TRY(flatten());
@@ -91,55 +69,103 @@ std::vector<ByteRange> Region::layered(ByteRange within) const {
 }
 
 Result<std::vector<ByteRange>> Region::written(ByteRange range) const {
-  std::vector<ByteRange> found;
-  if (system_memory::can_find_written()) {
-    const ByteRange pages = whole_pages(range);
-    DW_TRY_ASSIGN(found, system_memory::find_written(base_ + pages.offset, pages.size));
-    for (ByteRange& part : found) part.offset += pages.offset;
-    return found;
+  const ByteRange pages = whole_pages(range);
+  const bool can_ask = system_memory::can_find_written();
+  std::vector<ByteRange> copied;
+  if (can_ask) {
+    DW_TRY_ASSIGN(copied, system_memory::find_written(base_ + pages.offset, pages.size));
+    for (ByteRange& part : copied) part.offset += pages.offset;
   }
+  std::vector<ByteRange> found;
   for (const Segment& segment : segments_) {
-    if (segment.layer == nullptr || !segment.range.overlaps(range)) continue;
-    const std::size_t from = std::max(segment.range.offset, range.offset);
-    const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
-    const std::byte* sealed = segment.layer->view() + segment.layer_offset + (from - segment.range.offset);
-    const auto parts = compare({base_ + from, to - from}, sealed, from);
-    found.insert(found.end(), parts.begin(), parts.end());
+    if (segment.layer == nullptr || !segment.range.overlaps(pages)) continue;
+    const std::size_t from = std::max(segment.range.offset, pages.offset);
+    const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
+    if (can_ask && !segment.in_place) {
+      const auto parts = clipped(copied, {from, to - from});
+      found.insert(found.end(), parts.begin(), parts.end());
+    } else {
+      // The system has nothing to tell, or only that the page was copied before it was sealed.
+      const std::byte* sealed = segment.layer->view() + segment.layer_offset + (from - segment.range.offset);
+      compare({base_ + from, to - from}, sealed, from, found);
+    }
   }
   return merged(std::move(found), 0);
 }
 
-Result<ByteRange> Region::place(std::size_t size) {
-  std::size_t offset = copies_ == nullptr ? 0 : copies_->size();
-  if (copies_ == nullptr || size > copies_->capacity() - offset) {
-    DW_TRY_ASSIGN(copies_, MemoryFile::create(0, std::max(options_.reserve, size)));
-    offset = 0;
+Result<std::shared_ptr<CopyFile>> Region::copies_for(std::size_t size) {
+  if (copies_ == nullptr || !copies_->has_room(size)) {
+    if (copies_ != nullptr) copies_->close();
+    DW_TRY_ASSIGN(copies_, CopyFile::create(std::max(options_.reserve, size)));
   }
-  DW_TRY(copies_->resize(offset + size));
-  return ByteRange{offset, size};
+  return copies_;
 }
 
 Result<std::shared_ptr<const Layer>> Region::copy(std::span<const ByteRange> ranges) {
-  DW_TRY_ASSIGN(const ByteRange place, this->place(sum(ranges)));
-  std::vector<iovec> pieces;
-  for (const ByteRange& range : ranges) pieces.push_back({base_ + range.offset, range.size});
-  DW_TRY(write_all(copies_->fd(), place.offset, std::move(pieces)));
-  return Layer::seal(copies_, place);
+  const std::size_t size = sum(ranges);
+  DW_TRY_ASSIGN(auto file, copies_for(size));
+  DW_TRY_ASSIGN(CopyFile::Place place, file->take(size));
+  std::vector<std::span<const std::byte>> pieces;
+  for (const ByteRange& range : ranges) pieces.emplace_back(base_ + range.offset, range.size);
+  if (auto written = file->write(place, 0, pieces); !written) {
+    file->give_back(std::move(place));
+    return std::unexpected(std::move(written).error());
+  }
+  return Layer::seal_copy(std::move(file), std::move(place), size);
 }
 
 Result<void> Region::seal_written() {
-  std::vector<ByteRange> pages;
+  // What is written at every turn (stack, globals, logits) in one Layer, whose place is free again when the next has
+  // taken over; what is new (the page in which rows of tokens go on) in another, which stays.
+  std::vector<ByteRange> again;
+  std::vector<ByteRange> anew;
   for (const ByteRange& range : layered({0, size()})) {
-    DW_TRY_ASSIGN(auto found, written(range));
-    found = merged(std::move(found), kKeepTogether);
-    pages.insert(pages.end(), found.begin(), found.end());
+    DW_TRY_ASSIGN(auto changed, written(range));
+    for (const ByteRange& part : merged(std::move(changed), kKeepTogether)) {
+      (is_in_place(part) ? again : anew).push_back(part);
+    }
   }
+  DW_TRY(seal_in_place(again));
+  DW_TRY(seal_in_place(anew));
+  return settle();
+}
+
+bool Region::is_in_place(ByteRange range) const {
+  return std::ranges::any_of(segments_,
+                             [&](const Segment& segment) { return segment.in_place && segment.range.overlaps(range); });
+}
+
+Result<void> Region::seal_in_place(std::span<const ByteRange> pages) {
   if (pages.empty()) return {};
   DW_TRY_ASSIGN(const auto layer, copy(pages));
   std::size_t layer_offset = 0;
   for (const ByteRange& range : pages) {
-    DW_TRY(map_layer(range, layer, layer_offset));
+    own_pages(range);
+    record({.range = range, .layer = layer, .layer_offset = layer_offset, .in_place = true, .sealed_at = seals_});
     layer_offset += range.size;
+  }
+  return {};
+}
+
+void Region::own_pages(ByteRange range) noexcept {
+  for (std::size_t at = range.offset; at < range.offset + range.size; at += page_size()) {
+    // A write of what is there already has the system copy the page, unless it did so before.
+    volatile std::byte* const first = base_ + at;
+    *first = *first;
+  }
+}
+
+Result<void> Region::settle() {
+  std::vector<Segment> unchanged;
+  std::size_t bytes = 0;
+  for (const Segment& segment : segments_) {
+    if (!segment.in_place || segment.sealed_at == seals_) continue;
+    unchanged.push_back(segment);
+    bytes += segment.range.size;
+  }
+  if (bytes <= kMostUnchanged) return {};
+  for (Segment& segment : unchanged) {
+    DW_TRY(map_layer(segment.range, std::move(segment.layer), segment.layer_offset));
   }
   return {};
 }
@@ -148,7 +174,7 @@ Result<void> Region::seal_own() {
   std::vector<ByteRange> used;
   for (const Segment& segment : segments_) {
     if (segment.layer != nullptr) continue;
-    DW_TRY_ASSIGN(auto found, system_memory::data_ranges(file_->fd(), segment.range));
+    DW_TRY_ASSIGN(auto found, system_memory::data_ranges(file_->fd(), segment.range, kSmallHole));
     found = merged(std::move(found), kKeepTogether);
     used.insert(used.end(), found.begin(), found.end());
   }
@@ -160,7 +186,7 @@ Result<void> Region::seal_own(ByteRange range) {
   DW_TRY_ASSIGN(LayerView view, make_view(range));
   // Until this call, the range is mapped shared, and a failure leaves it so: only then may a Layer own the pages.
   DW_TRY(system_memory::map_private(base_ + range.offset, range.size, file_->fd(), range.offset));
-  record(range, Layer::seal_viewed(file_, range, std::move(view)), 0);
+  record({.range = range, .layer = Layer::seal_viewed(file_, range, std::move(view))});
   return {};
 }
 
@@ -195,15 +221,17 @@ Result<void> Region::flatten() {
       first = i;
     }
   }
-  DW_TRY_ASSIGN(const ByteRange place, this->place(span.size));
+  DW_TRY_ASSIGN(auto file, copies_for(span.size));
+  DW_TRY_ASSIGN(CopyFile::Place place, file->take_fresh(span.size));
   for (std::size_t i = first; i < first + count; ++i) {
     const Segment& segment = segments_[extents[i]];
-    auto* bytes = const_cast<std::byte*>(segment.layer->view() + segment.layer_offset);
-    DW_TRY(
-        write_all(copies_->fd(), place.offset + (segment.range.offset - span.offset), {{bytes, segment.range.size}}));
+    const std::span<const std::byte> bytes(segment.layer->view() + segment.layer_offset, segment.range.size);
+    if (auto written = file->write(place, segment.range.offset - span.offset, {&bytes, 1}); !written) {
+      file->give_back(std::move(place));
+      return written;
+    }
   }
-  DW_TRY_ASSIGN(auto layer, Layer::seal(copies_, place));
-  return map_layer(span, std::move(layer), 0);
+  return map_layer(span, Layer::seal_copy(std::move(file), std::move(place), span.size), 0);
 }
 
 std::vector<Region::CleanPiece> Region::clean_pieces(ByteRange range) const {

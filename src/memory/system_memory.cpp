@@ -43,8 +43,9 @@ Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t fil
   return {};
 }
 
-Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset) {
-  void* mapped = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(file_offset));
+Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset, bool is_writable) {
+  const int access = is_writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  void* mapped = mmap(nullptr, size, access, MAP_SHARED, fd, static_cast<off_t>(file_offset));
   if (mapped == MAP_FAILED) {
     const int reason = errno;
     return refused(reason, fmt::format("map {} bytes for reading", size));

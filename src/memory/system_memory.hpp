@@ -24,8 +24,8 @@ Result<void> map_shared(std::byte* at, std::size_t size, int fd, std::size_t fil
 /// out_of_memory: "The system refused to `what` (`error_number` as text)." Take errno before `what` is formatted.
 std::unexpected<Error> refused(int error_number, std::string_view what);
 
-/// Maps a file's bytes anywhere, for reading.
-Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset);
+/// Maps a file's bytes anywhere, for reading, and for writing to the file where `is_writable`.
+Result<std::byte*> map_view(std::size_t size, int fd, std::size_t file_offset, bool is_writable);
 
 /// Like map_shared, but writes stay in this mapping (copy-on-write), and pages are read in when
 /// they are touched.
@@ -36,8 +36,9 @@ Result<int> create_file(std::size_t size, std::size_t capacity);
 Result<void> resize_file(int fd, std::size_t size);
 /// Gives the pages of a memory file's range back to the system; they read as zero then.
 void discard(int fd, ByteRange range) noexcept;
-/// The parts of `range` of a memory file that may hold something other than zeros, in order, page by page.
-Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range);
+/// The parts of `range` of a memory file that may hold something other than zeros, in order, page by page. Holes of at
+/// most `gap` bytes may be left in, which is quicker than to find them.
+Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range, std::size_t gap = 0);
 /// Moves the page table of a shared mapping, which must be one mapping of the system's, to reserved addresses: the file
 /// is mapped at both then, and what is read at `to` needs no faults. False, with everything as it was, where the
 /// system cannot. Quick only when the two addresses are equal modulo kMoveAlignment.
