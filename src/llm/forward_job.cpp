@@ -120,9 +120,10 @@ std::size_t ForwardJob::logits_offset() const noexcept {
 
 void ForwardJob::advance(std::uint32_t n) {
   done_ += n;
-  if (left() == 0) set_context_tokens(context_bytes(), context_.n_tokens + done_);
   if (request_->progress) request_->progress(done_, done_ + left());
 }
+
+void ForwardJob::commit() { set_context_tokens(context_bytes(), context_.n_tokens + done_); }
 
 void ForwardJob::fail_cancelled() {
   fail({ErrorCode::cancelled,

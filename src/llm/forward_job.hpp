@@ -44,8 +44,10 @@ class ForwardJob {
   /// Where the first of those logits go, in the request's memory.
   std::size_t logits_offset() const noexcept;
 
-  /// A pass had the next `n` tokens. The Context's token count follows when it was the last.
+  /// A pass had the next `n` tokens.
   void advance(std::uint32_t n);
+  /// Counts the tokens in the Context, once passes had them all.
+  void commit();
   /// What the request ends with instead.
   void fail(Error error) { error_ = std::move(error); }
   void fail_cancelled();

@@ -198,6 +198,7 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
       if (done) {
         slice.job->advance(slice.n_tokens);
         if (slice.job->left() == 0) slice.job->commit();
+        if (slice.job->left() == 0) slice.job->commit();
       } else if (done.error().code == ErrorCode::cancelled) {
         slice.job->fail_cancelled();
       } else {

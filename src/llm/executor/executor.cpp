@@ -161,7 +161,7 @@ void Executor::run_pass(std::unique_lock<std::mutex>& lock) {
   ++statistics_.passes;
   for (const PassSlice& slice : slices) statistics_.tokens += slice.n_tokens;
   ++statistics_.by_sequences[ExecutorStatistics::bucket(slices.size())];
-  statistics_.passes_us += microseconds(end - begin);
+  statistics_.passes_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(end - begin).count());
 }
 
 std::vector<Executor::Ticket*> Executor::collect_ended(const Ticket& own) {
@@ -177,7 +177,9 @@ std::vector<Executor::Ticket*> Executor::collect_ended(const Ticket& own) {
 
 ExecutorStatistics Executor::statistics() const {
   const std::lock_guard lock(mutex_);
-  return statistics_;
+  ExecutorStatistics statistics = statistics_;
+  statistics.waiting = waiting_.size() + active_.size();
+  return statistics;
 }
 
 }  // namespace driftwood

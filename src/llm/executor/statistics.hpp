@@ -8,6 +8,7 @@
 namespace driftwood {
 
 struct ExecutorStatistics {
+  std::uint64_t waiting = 0;    ///< requests that are there now, those in a pass included
   std::uint64_t requests = 0;   ///< that ended, whatever with
   std::uint64_t refused = 0;    ///< because too many waited
   std::uint64_t cancelled = 0;  ///< before their last pass
@@ -17,7 +18,7 @@ struct ExecutorStatistics {
   std::array<std::uint64_t, 9> by_sequences{};
   std::uint64_t waited_us = 0;       ///< of all requests, until their first pass began
   std::uint64_t most_waited_us = 0;  ///< of one
-  std::uint64_t passes_us = 0;       ///< what the passes took
+  std::uint64_t passes_ns = 0;       ///< what the passes took
 
   /// Where a number of requests counts in by_sequences.
   static std::size_t bucket(std::size_t sequences) noexcept {
