@@ -81,10 +81,11 @@ struct ActorOptions {
 enum class ActorState {
   at_rest,  ///< between messages
   running,  ///< handling one
+  frozen,   ///< at rest, as a snapshot alone; its next message thaws it
   ended,    ///< it trapped, ran too long or was killed
 };
 
-/// "at_rest", "running", "ended".
+/// "at_rest", "running", "frozen", "ended".
 DRIFTWOOD_API std::string_view to_string(ActorState state) noexcept;
 
 struct ActorStatus {

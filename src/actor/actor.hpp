@@ -25,6 +25,7 @@ namespace driftwood {
 enum class ActorState {
   at_rest,  ///< between messages; the guest's stack is empty
   running,  ///< handling a message
+  frozen,   ///< at rest in a node, as a snapshot alone; its next message thaws it
   ended,    ///< trapped, exhausted its budget, or a command that returned
 };
 

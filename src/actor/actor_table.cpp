@@ -11,9 +11,13 @@ ActorStatus ActorRecord::status() const {
   told.name = options.name;
   told.program_name = options.program_name;
   told.program = program->hash();
-  told.state = ended() ? ActorState::ended : current != 0 ? ActorState::running : ActorState::at_rest;
+  told.state = ended()        ? ActorState::ended
+               : current != 0 ? ActorState::running
+               : frozen       ? ActorState::frozen
+                              : ActorState::at_rest;
   told.waiting = mailbox.waiting();
   if (actor != nullptr) told.memory_bytes = actor->memory().size();
+  if (frozen) told.memory_bytes = frozen->memory->size();
   told.ending = ending;
   return told;
 }

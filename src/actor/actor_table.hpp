@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "actor/actor.hpp"
+#include "actor/awake_actors.hpp"
 #include "actor/mailbox.hpp"
 #include "actor/node.hpp"
 
@@ -25,11 +26,16 @@ struct ActorRecord {
   ActorId id() const noexcept { return options.host.self.id; }
   ActorId parent() const noexcept { return options.host.self.parent; }
   bool ended() const noexcept { return ending.has_value(); }
+  /// It can handle messages: from its birth to its end.
+  bool lives() const noexcept { return actor != nullptr || frozen.has_value(); }
   ActorStatus status() const;
 
   const std::shared_ptr<const Program> program;
-  const ActorOptions options;    ///< its own, and its children's but for who they are
-  std::unique_ptr<Actor> actor;  ///< null for a child before its birth, and after the end
+  const ActorOptions options;      ///< its own, and its children's but for who they are
+  std::unique_ptr<Actor> actor;    ///< null for a child before its birth, while it is frozen, and after the end
+  std::optional<Snapshot> frozen;  ///< what it is, in place of `actor`
+  bool stays_awake = false;        ///< it cannot be frozen
+  AwakeActors::Place awake;        ///< among those that are not frozen
   Mailbox mailbox;
   bool scheduled = false;              ///< a worker handles its messages, or has been told to
   MessageId current = 0;               ///< being handled; 0: none

@@ -29,6 +29,7 @@ std::string_view to_string(ActorState state) noexcept {
   switch (state) {
     case ActorState::at_rest: return "at_rest";
     case ActorState::running: return "running";
+    case ActorState::frozen: return "frozen";
     case ActorState::ended: return "ended";
   }
   return "ended";

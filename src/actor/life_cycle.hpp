@@ -16,7 +16,7 @@ enum class ActorOperation {
 /// invalid_argument or, for an actor that has ended, guest_trap, with the state in the sentence.
 Result<void> check_admitted(ActorOperation operation, ActorState state, ProgramKind kind);
 
-/// "at_rest", "running", "ended".
+/// "at_rest", "running", "frozen", "ended".
 std::string_view to_string(ActorState state) noexcept;
 
 }  // namespace driftwood

@@ -38,6 +38,7 @@ struct Message {
     text,    ///< for driftwood_receive
     forked,  ///< for driftwood_forked: tells a child of a fork which one it is
     work,    ///< for the host: done with the actor at rest
+    freeze,  ///< for the node: the actor goes on as a snapshot alone, unless more waits for it
   };
 
   MessageId id = 0;

@@ -147,11 +147,18 @@ Result<std::vector<ActorId>> Node::fork(ActorId id, std::uint32_t count) {
   return ids;
 }
 
+Result<void> Node::put_away(ActorId id) {
+  const Awaited away;
+  DW_TRY(state_->post(id, {.kind = Message::Kind::freeze, .handlers = {.done = away.done()}}));
+  DW_TRY(away.wait());
+  return {};
+}
+
 std::vector<ActorStatus> Node::list() const {
   std::vector<ActorStatus> rows;
   const std::lock_guard lock(state_->mutex);
   for (const auto& record : state_->table.all()) {
-    if (record->actor != nullptr || record->ended()) rows.push_back(record->status());
+    if (record->lives() || record->ended()) rows.push_back(record->status());
   }
   return rows;
 }

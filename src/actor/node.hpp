@@ -14,6 +14,10 @@
 // checkpoint, a fork, messages to others) is done when it has succeeded, in that
 // order, and then the sender hears of the reply.
 //
+// An actor at rest may be frozen to make room (NodeOptions::max_awake): it is a snapshot
+// then, still there under its number, and its next message thaws it. Nothing shows it
+// but ActorStatus::state, and the time that it takes.
+//
 // Any thread may call, also handlers (MessageHandlers), but for ask(), freeze(), fork(), visit(),
 // wait_idle(), shutdown() and the destructor in those, which would wait for themselves. spawn()
 // runs guest code on the caller's thread, whose stack must have kGuestStackBytes to
@@ -43,6 +47,13 @@ struct NodeOptions {
   std::size_t mailbox_messages = 1024;                   ///< that wait for one actor, at least 1
   std::uint64_t waiting_bytes = std::uint64_t{1} << 28;  ///< of all messages that wait
   std::size_t ended_kept = 256;                          ///< actors that ended and are still listed
+  /// Actors that are not frozen at the same time; 0: all may be. When there are more, those at rest that have handled
+  /// nothing for longest are frozen. Actors that are running, or that cannot be frozen, count but stay.
+  std::size_t max_awake = 0;
+  std::uint64_t awake_bytes = 0;  ///< the same for the sizes of their linear memories; 0: no bound
+  /// Puts a frozen actor's snapshot elsewhere, into a store perhaps, and gives it back as it lies there. Called by a
+  /// worker. Where it fails, and where there is none, the snapshot stays in memory.
+  std::function<Result<Snapshot>(ActorId id, const Snapshot& snapshot)> keep_frozen;
   /// Keeps what an actor asked for with dw_checkpoint. Called by the worker, with the actor at rest, which may note
   /// where it was saved (Actor::set_saved). Empty: guests are told that there are no checkpoints.
   std::function<void(ActorId id, Actor& actor, const Snapshot& snapshot)> keep_checkpoint;
@@ -100,6 +111,10 @@ class Node {
   /// Does something with the actor, at rest, when its messages up to now are handled. Waits for that; `work` is called
   /// by a worker. Fails as post() does.
   Result<void> visit(ActorId id, std::function<void(Actor&)> work);
+
+  /// Freezes the actor, once its messages up to now are handled, until its next message. Waits for that; does nothing
+  /// where another message came meanwhile. Fails as freeze() does.
+  Result<void> put_away(ActorId id);
 
   /// All actors that live and the last ones that ended, by number.
   std::vector<ActorStatus> list() const;

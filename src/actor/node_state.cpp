@@ -29,6 +29,7 @@ Error with_limits(Error error) {
 Node::State::State(NodeOptions given)
     : options(std::move(given)),
       table(options.ended_kept),
+      awake({.actors = options.max_awake, .bytes = options.awake_bytes}),
       workers({.limit = options.threads, .stack_bytes = kGuestStackBytes + kHostStackBytes}) {}
 
 Result<std::shared_ptr<ActorRecord>> Node::State::reserve(std::shared_ptr<const Program> program,
@@ -83,7 +84,7 @@ Result<void> Node::State::check_room(const ActorRecord& record, std::size_t byte
 
 Result<void> Node::State::accept(const std::shared_ptr<ActorRecord>& record, Message&& message) {
   // The worker that is told so early waits for the lock.
-  if (record->actor != nullptr && !record->scheduled) DW_TRY(schedule(record));
+  if (record->lives() && !record->scheduled) DW_TRY(schedule(record));
   waiting_bytes += message.text.size();
   ++pending;
   record->mailbox.push(std::move(message));
@@ -93,11 +94,34 @@ Result<void> Node::State::accept(const std::shared_ptr<ActorRecord>& record, Mes
 Result<void> Node::State::schedule(const std::shared_ptr<ActorRecord>& record) {
   DW_TRY(workers.run([this, record] { return take_turn(*this, record); }));
   record->scheduled = true;
+  awake.stir(record->awake);
   return {};
 }
 
+void Node::State::note_awake(ActorRecord& record) {
+  awake.add(record.awake, record.actor->memory().size());
+  freeze_surplus();
+}
+
+void Node::State::note_rest(const std::shared_ptr<ActorRecord>& record) {
+  awake.add(record->awake, record->actor->memory().size());
+  if (!record->stays_awake) awake.rest(record->awake, record);
+  freeze_surplus();
+}
+
+void Node::State::freeze_surplus() {
+  while (!closing) {
+    const auto record = awake.take_surplus();
+    if (record == nullptr) return;
+    // Without a thread, it stays as it is until there is one for its next message.
+    if (!accept(record, {.id = ++last_message, .kind = Message::Kind::freeze})) return;
+  }
+}
+
 Remains Node::State::end(ActorRecord& record, Error reason) {
-  Remains remains{record.id(), std::move(record.actor), record.mailbox.take_all(), reason};
+  Remains remains{record.id(), std::move(record.actor), std::exchange(record.frozen, std::nullopt),
+                  record.mailbox.take_all(), reason};
+  awake.remove(record.awake);
   for (const Message& message : remains.waiting) waiting_bytes -= message.text.size();
   record.current = 0;
   record.ending = std::move(reason);
@@ -110,7 +134,8 @@ std::optional<Remains> Node::State::kill(ActorRecord& record, Error reason) {
   if (record.current == 0) return end(record, std::move(reason));
   if (!record.killed) record.killed = std::move(reason);
   record.cancelled.store(true, std::memory_order_relaxed);
-  record.actor->kill();
+  // While it is thawed, it is told so when it is there.
+  if (record.actor != nullptr) record.actor->kill();
   return std::nullopt;
 }
 
@@ -151,7 +176,11 @@ Result<void> Node::State::give_birth(const std::shared_ptr<ActorRecord>& record,
     ++pending;
   }
   record->actor = std::move(actor);
-  if (record->mailbox.empty()) return {};
+  if (record->mailbox.empty()) {
+    note_rest(record);
+    return {};
+  }
+  note_awake(*record);
   return schedule(record);
 }
 
@@ -191,6 +220,7 @@ void Node::State::forget(ActorRecord& record, Error reason) {
 
 void Node::State::bury(Remains remains) {
   remains.actor.reset();
+  remains.frozen.reset();
   const std::size_t messages = remains.waiting.size();
   for (Message& message : remains.waiting) {
     if (message.handlers.done) message.handlers.done(std::unexpected(ended_with(remains.id, remains.reason)));

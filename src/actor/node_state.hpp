@@ -27,6 +27,7 @@ namespace driftwood {
 struct Remains {
   ActorId id = 0;
   std::unique_ptr<Actor> actor;
+  std::optional<Snapshot> frozen;
   std::deque<Message> waiting;
   Error reason;
 };
@@ -50,6 +51,12 @@ struct Node::State {
   Result<void> accept(const std::shared_ptr<ActorRecord>& record, Message&& message);
   /// Has a worker handle the messages of a record that is ready.
   Result<void> schedule(const std::shared_ptr<ActorRecord>& record);
+  /// An actor has been made or thawed, or its memory has grown: others are frozen where there are too many now.
+  void note_awake(ActorRecord& record);
+  /// A worker has done with the actor, which is awake: it may be frozen.
+  void note_rest(const std::shared_ptr<ActorRecord>& record);
+  /// Has workers freeze those that rest longest, while there are too many awake.
+  void freeze_surplus();
   /// Makes an actor that no worker handles an ended one.
   Remains end(ActorRecord& record, Error reason);
   /// Ends the actor now, or has its worker do it.
@@ -79,6 +86,7 @@ struct Node::State {
   mutable std::mutex mutex;
   std::condition_variable became_idle;
   ActorTable table;
+  AwakeActors awake;
   ActorId last_actor = 0;
   MessageId last_message = 0;
   std::uint64_t waiting_bytes = 0;  ///< of messages in mailboxes and of those promised to them

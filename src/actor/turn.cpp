@@ -25,6 +25,10 @@ class Turn {
   };
 
   bool begin();
+  /// Sees to it that there is an Actor.
+  Result<void> wake();
+  /// Makes a snapshot of the actor that stands in its place, unless more waits for it.
+  Result<void> put_away();
   Result<std::string> handle();
   bool finish();
   void end(const Error& reason);
@@ -49,6 +53,15 @@ class Turn {
 
 bool Turn::run() {
   if (!begin()) return false;
+  if (message_.kind == Message::Kind::freeze) {
+    const Result<void> away = put_away();
+    answer(away ? Result<std::string>(std::string()) : std::unexpected(away.error()));
+    return finish();
+  }
+  if (auto woken = wake(); !woken) {
+    answer(std::unexpected(std::move(woken).error()));
+    return finish();
+  }
   Result<std::string> reply = handle();
   if (record_->actor->state() == ActorState::ended) {
     withdraw();
@@ -75,6 +88,45 @@ bool Turn::begin() {
   record_->current = message_.id;
   record_->cancelled.store(false, std::memory_order_relaxed);
   return true;
+}
+
+Result<void> Turn::wake() {
+  if (record_->actor != nullptr) return {};
+  DW_TRY_ASSIGN(Thawed thawed, Actor::thaw(record_->program, *record_->frozen, record_->options));
+  std::optional<Snapshot> frozen;
+  const std::lock_guard lock(node_.mutex);
+  record_->actor = std::move(thawed.actor);
+  record_->frozen.swap(frozen);
+  if (record_->killed) record_->actor->kill();
+  node_.note_awake(*record_);
+  return {};
+}
+
+Result<void> Turn::put_away() {
+  if (record_->actor == nullptr) return {};
+  {
+    const std::lock_guard lock(node_.mutex);
+    if (!record_->mailbox.empty()) return {};
+  }
+  Result<Snapshot> snapshot = record_->actor->freeze();
+  if (!snapshot) {
+    record_->stays_awake = true;
+    return std::unexpected(std::move(snapshot).error());
+  }
+  if (node_.options.keep_frozen) {
+    if (auto kept = node_.options.keep_frozen(record_->id(), *snapshot)) {
+      snapshot = std::move(kept);
+    } else {
+      log(LogLevel::warning,
+          fmt::format("The frozen actor {} stays in memory: {}", record_->id(), kept.error().to_string()));
+    }
+  }
+  std::unique_ptr<Actor> actor;
+  const std::lock_guard lock(node_.mutex);
+  actor.swap(record_->actor);
+  record_->frozen = *std::move(snapshot);
+  node_.awake.remove(record_->awake);
+  return {};
 }
 
 Result<std::string> Turn::handle() {
@@ -112,6 +164,7 @@ bool Turn::finish() {
     if (record_->killed) remains = node_.end(*record_, *record_->killed);
     more = !record_->mailbox.empty();
     record_->scheduled = more;
+    if (!more && record_->actor != nullptr) node_.note_rest(record_);
   }
   if (remains) node_.bury(std::move(*remains));
   node_.settle(1);

@@ -10,6 +10,7 @@ ActorState to_public(driftwood::ActorState state) noexcept {
   switch (state) {
     case driftwood::ActorState::at_rest: return ActorState::at_rest;
     case driftwood::ActorState::running: return ActorState::running;
+    case driftwood::ActorState::frozen: return ActorState::frozen;
     case driftwood::ActorState::ended: return ActorState::ended;
   }
   return ActorState::ended;
@@ -49,6 +50,7 @@ std::string_view to_string(ActorState state) noexcept {
   switch (state) {
     case ActorState::at_rest: return "at_rest";
     case ActorState::running: return "running";
+    case ActorState::frozen: return "frozen";
     case ActorState::ended: return "ended";
   }
   return "ended";
