@@ -15,6 +15,7 @@ namespace driftwood::bench {
 struct Options {
   bool short_run = false;  ///< fewer rounds and lengths: seconds instead of minutes
   std::string model;       ///< name or path; empty: $DRIFTWOOD_TEST_MODEL, else the default model of the store
+  std::string device;      ///< for gpu: as open_device takes it; empty: the first of the build's GPUs
   int threads = 0;         ///< host threads that compute, on both sides of a comparison; 0: one for each core
 };
 
@@ -28,6 +29,7 @@ Result<Report> run_chain(const Options& options);
 Result<Report> run_coldstart(const Options& options);
 Result<Report> run_fork(const Options& options);
 Result<Report> run_forward(const Options& options);
+Result<Report> run_gpu(const Options& options);
 Result<Report> run_snapshot(const Options& options);
 
 /// A line on standard error: what is being done.

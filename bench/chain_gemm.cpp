@@ -44,7 +44,7 @@ Result<void> check(Guest& guest, std::string_view who, const Measurement& multip
 
 }  // namespace
 
-Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& report) {
+Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& report, std::string_view suffix) {
   DW_TRY_ASSIGN(const Import import, device.import(guest.memory(), {0, guest.memory().size()}, Require::any));
   DW_TRY_ASSIGN(const auto graph, native_gemm(device, guest, import));
   const Measurement by_guest = [&]() -> Result<double> {
@@ -63,17 +63,17 @@ Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& 
   DW_TRY_ASSIGN(auto us, interleave(sides, short_run ? kShortRounds : kRounds));
   DW_TRY(check(guest, "by the guest", by_guest));
 
-  report.add({.name = "gemm_ratio",
+  report.add({.name = fmt::format("gemm_ratio{}", suffix),
               .unit = "ratio",
               .counts = "gemm_guest_us / gemm_native_us, each slice of 16 against its neighbour",
               .summary = summarize(pair_ratios(us[0], us[1])),
               .goal = Goal{Goal::Side::at_most, 1.02}});
-  report.add({.name = "gemm_guest_us",
+  report.add({.name = fmt::format("gemm_guest_us{}", suffix),
               .unit = "us",
               .counts = "a 128x128 f32 GEMM by a guest's loop over dw_tensor_run, its records checked each time",
               .summary = summarize(std::move(us[0])),
               .goal = {}});
-  report.add({.name = "gemm_native_us",
+  report.add({.name = fmt::format("gemm_native_us{}", suffix),
               .unit = "us",
               .counts = "the same product over the same bytes by the host's loop over Graph::run",
               .summary = summarize(std::move(us[1])),

@@ -8,6 +8,8 @@ extern "C" const unsigned char driftwood_bench_pong_wasm[];
 extern "C" const std::size_t driftwood_bench_pong_wasm_size;
 extern "C" const unsigned char driftwood_bench_session_wasm[];
 extern "C" const std::size_t driftwood_bench_session_wasm_size;
+extern "C" const unsigned char driftwood_bench_session_top_k_wasm[];
+extern "C" const std::size_t driftwood_bench_session_top_k_wasm_size;
 extern "C" const unsigned char driftwood_bench_start_wasm[];
 extern "C" const std::size_t driftwood_bench_start_wasm_size;
 extern "C" const unsigned char driftwood_chat_wasm[];
@@ -33,6 +35,9 @@ std::span<const std::byte> pong_guest() noexcept {
 }
 std::span<const std::byte> session_guest() noexcept {
   return bytes(driftwood_bench_session_wasm, driftwood_bench_session_wasm_size);
+}
+std::span<const std::byte> session_top_k_guest() noexcept {
+  return bytes(driftwood_bench_session_top_k_wasm, driftwood_bench_session_top_k_wasm_size);
 }
 std::span<const std::byte> start_guest() noexcept {
   return bytes(driftwood_bench_start_wasm, driftwood_bench_start_wasm_size);

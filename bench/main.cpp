@@ -22,6 +22,7 @@ constexpr Benchmark kBenchmarks[] = {
     {"forward", "prefill and decode by a guest, against libllama in the same run", run_forward},
     {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart},
     {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
+    {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu},
     {"fork", "forks of a live actor: time, memory, what their first token writes", run_fork},
 };
 
@@ -56,6 +57,7 @@ int run_program(int argc, char** argv) {
   app.add_flag("--json", json, "Print one JSON object");
   app.add_flag("--short", options.short_run, "Fewer rounds and lengths: seconds instead of minutes");
   app.add_option("--model", options.model, "A model's name or GGUF file (default: SmolLM2)");
+  app.add_option("--device", options.device, "For gpu: which device (default: cuda)");
   app.add_option("--threads", options.threads, "Host threads that compute (0: one for each core)")
       ->check(CLI::Range(0, 512));
   app.add_flag("--list", only_list, "List the benchmarks");

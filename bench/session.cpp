@@ -9,19 +9,15 @@
 #include "guests/session.h"
 
 namespace driftwood::bench {
-namespace {
-
-constexpr const char* kModel = "bench";
-
-}  // namespace
-
-Result<std::unique_ptr<SessionHost>> SessionHost::create(const std::filesystem::path& model, int threads) {
+Result<std::unique_ptr<SessionHost>> SessionHost::create(const std::filesystem::path& model, std::string_view device,
+                                                         const DeviceOptions& options,
+                                                         std::span<const std::byte> guest) {
   std::unique_ptr<SessionHost> host(new SessionHost());
   DW_TRY_ASSIGN(host->engine_, Engine::create());
-  DW_TRY_ASSIGN(host->device_, open_device("cpu", {.threads = threads}));
+  DW_TRY_ASSIGN(host->device_, open_device(device, options));
   host->models_ = std::make_unique<ModelPool>(*host->device_);
   DW_TRY(host->models_->add(kModel, model));
-  DW_TRY_ASSIGN(host->program_, Program::compile(*host->engine_, session_guest()));
+  DW_TRY_ASSIGN(host->program_, Program::compile(*host->engine_, guest));
   return host;
 }
 
@@ -68,6 +64,11 @@ Result<Token> Session::append(std::span<const Token> tokens) {
 
 Result<Token> Session::generate(std::uint32_t count) {
   return send(SESSION_GENERATE, static_cast<std::int32_t>(count));
+}
+
+Result<void> Session::rewind(std::uint32_t n) {
+  DW_TRY(send(SESSION_REWIND, static_cast<std::int32_t>(n)));
+  return {};
 }
 
 Result<ByteRange> Session::context() {

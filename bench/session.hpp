@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "actor/actor.hpp"
 #include "core/error.hpp"
 #include "device/device.hpp"
+#include "guests.hpp"
 #include "llm/model_pool.hpp"
 #include "model/tokenizer.hpp"
 
@@ -17,11 +19,19 @@ namespace driftwood::bench {
 /// Engine, device, model and program; outlives the Sessions.
 class SessionHost {
  public:
-  static Result<std::unique_ptr<SessionHost>> create(const std::filesystem::path& model, int threads);
+  static Result<std::unique_ptr<SessionHost>> create(const std::filesystem::path& model, int threads) {
+    return create(model, "cpu", {.threads = threads}, session_guest());
+  }
+  /// On any device, with a guest that speaks as session.h says.
+  static Result<std::unique_ptr<SessionHost>> create(const std::filesystem::path& model, std::string_view device,
+                                                     const DeviceOptions& options, std::span<const std::byte> guest);
 
   const std::shared_ptr<const Program>& program() const noexcept { return program_; }
   ActorOptions options() const;
   Device& device() noexcept { return *device_; }
+  /// The model's passes, which all Sessions share.
+  Result<std::shared_ptr<Forward>> forward() { return models_->open(kModel); }
+  static constexpr const char* kModel = "bench";
 
  private:
   SessionHost() = default;
@@ -43,6 +53,7 @@ class Session {
   Result<Token> ping();
   Result<Token> append(std::span<const Token> tokens);
   Result<Token> generate(std::uint32_t count);
+  Result<void> rewind(std::uint32_t n);
   /// Where the guest's Context and its logits lie in its memory; the logits have `n_vocab` numbers.
   Result<ByteRange> context();
   Result<ByteRange> logits(std::uint32_t n_vocab);

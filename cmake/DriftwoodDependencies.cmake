@@ -87,6 +87,18 @@ if("vulkan" IN_LIST DRIFTWOOD_DEVICES)
   find_path(DRIFTWOOD_VULKAN_HEADERS vulkan/vulkan_core.h REQUIRED)
 endif()
 
+if("cuda" IN_LIST DRIFTWOOD_DEVICES)
+  driftwood_deps_prefix(cuda cuda_prefix)
+  set(DRIFTWOOD_CUDA_MODULE "${cuda_prefix}/lib/driftwood-cuda.so")
+  set(DRIFTWOOD_CUDA_HEADERS "${cuda_prefix}/include")
+  message(STATUS "CUDA: ${DRIFTWOOD_CUDA_MODULE}")
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES native)
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()
+
 # ---- the system's
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)

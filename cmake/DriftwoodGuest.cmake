@@ -3,12 +3,14 @@
 find_program(DRIFTWOOD_GUEST_CXX NAMES clang++-19 clang++-20 clang++-18 clang++-21 clang++
   HINTS "$ENV{WASI_SDK_PATH}/bin" "${DRIFTWOOD_BREW_LLVM}/bin"
   DOC "clang++ for the guests")
+set(DRIFTWOOD_PREBUILT_GUESTS "" CACHE PATH
+  "Folder with the guests' .wasm files as another build made them, taken instead of compiling; empty: compile")
 set(DRIFTWOOD_WASI_SYSROOT "$ENV{WASI_SYSROOT}" CACHE PATH "Sysroot for the guests; empty: where clang looks by itself")
 if(APPLE AND NOT DRIFTWOOD_WASI_SYSROOT AND BREW)
   execute_process(COMMAND ${BREW} --prefix OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
   set(DRIFTWOOD_WASI_SYSROOT "${prefix}/share/wasi-sysroot")
 endif()
-if(DRIFTWOOD_BUILD_GUESTS AND NOT DRIFTWOOD_GUEST_CXX)
+if(DRIFTWOOD_BUILD_GUESTS AND NOT DRIFTWOOD_GUEST_CXX AND NOT DRIFTWOOD_PREBUILT_GUESTS)
   message(FATAL_ERROR "No clang++ was found to compile the guests with. Run scripts/setup.sh, or set "
     "DRIFTWOOD_GUEST_CXX, or leave the guests out with -DDRIFTWOOD_BUILD_GUESTS=OFF.")
 endif()
@@ -31,6 +33,17 @@ function(driftwood_guest name)
   set(wasm "${CMAKE_CURRENT_BINARY_DIR}/${name}.wasm")
   set(${target} "${wasm}" PARENT_SCOPE)
   if(NOT DRIFTWOOD_BUILD_GUESTS)
+    return()
+  endif()
+  if(DRIFTWOOD_PREBUILT_GUESTS)
+    add_custom_command(
+      OUTPUT "${wasm}"
+      COMMAND ${CMAKE_COMMAND} -E copy "${DRIFTWOOD_PREBUILT_GUESTS}/${name}.wasm" "${wasm}"
+      DEPENDS "${DRIFTWOOD_PREBUILT_GUESTS}/${name}.wasm"
+      COMMENT "Taking guest ${name}.wasm"
+      VERBATIM)
+    add_custom_target(${target} ALL DEPENDS "${wasm}")
+    set_target_properties(${target} PROPERTIES DRIFTWOOD_WASM "${wasm}")
     return()
   endif()
 

@@ -1,4 +1,5 @@
 /* The guest of the benchmarks snapshot and fork: a reactor that appends tokens to a Context and picks the next one.
+ * With SESSION_TOP_K it asks for that many of the logits and picks among them by chance, else for all and the largest.
  * A message is a verb, its argument, and for "append" the tokens, all int32; the reply is one int32. */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,41 @@ static float* logits;
 static int32_t last; /* the token that follows */
 static int32_t message[SESSION_MAX_TOKENS + 2];
 
+#ifdef SESSION_TOP_K
+#define OUTPUTS DW_LOGITS_TOP_K
+#define N_LOGITS SESSION_TOP_K
+
+static uint32_t random_state = 1;
+
+static float random_number(void) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 17;
+  random_state ^= random_state << 5;
+  return (float)(random_state >> 8) / (float)(1 << 24);
+}
+
+/* exp(x) for x <= 0, near enough to draw by. */
+static float weight_of(float x) {
+  float y = 1 + x / 256;
+  if (y < 0) return 0;
+  for (int i = 0; i < 8; ++i) y *= y;
+  return y;
+}
+
+static int32_t pick(void) {
+  const dw_logit* best = (const dw_logit*)logits;
+  float weights[SESSION_TOP_K];
+  float sum = 0;
+  for (int i = 0; i < SESSION_TOP_K; ++i) sum += weights[i] = weight_of((best[i].logit - best[0].logit) / 0.8f);
+  float left = random_number() * sum;
+  int i = 0;
+  while (i + 1 < SESSION_TOP_K && (left -= weights[i]) > 0) ++i;
+  return best[i].token;
+}
+#else
+#define OUTPUTS DW_LOGITS_LAST
+#define N_LOGITS n_vocab
+
 static int32_t pick(void) {
   uint32_t best = 0;
   for (uint32_t i = 1; i < n_vocab; ++i) {
@@ -23,6 +59,7 @@ static int32_t pick(void) {
   }
   return (int32_t)best;
 }
+#endif
 
 static int32_t append(const int32_t* tokens, uint32_t count) {
   const dw_forward_desc desc = {.size = sizeof(desc),
@@ -31,7 +68,8 @@ static int32_t append(const int32_t* tokens, uint32_t count) {
                                 .context_bytes = context_bytes,
                                 .tokens = tokens,
                                 .n_tokens = count,
-                                .outputs = DW_LOGITS_LAST,
+                                .outputs = OUTPUTS,
+                                .top_k = OUTPUTS == DW_LOGITS_TOP_K ? N_LOGITS : 0,
                                 .logits = logits,
                                 .logits_bytes = n_vocab * (uint32_t)sizeof(float)};
   const int32_t status = dw_forward(&desc);
@@ -79,6 +117,10 @@ DW_EXPORT("driftwood_receive") int32_t driftwood_receive(void) {
     case SESSION_PREPARE: status = prepare(argument); break;
     case SESSION_APPEND: status = append(message + 2, (uint32_t)argument); break;
     case SESSION_GENERATE: status = generate(argument); break;
+    case SESSION_REWIND: status = dw_truncate(model, context, context_bytes, (uint32_t)argument); break;
+    case SESSION_TEXT:
+      for (int32_t i = 0; i < argument && status == DW_OK; ++i) status = append(message + 2 + i, 1);
+      break;
     case SESSION_CONTEXT_ADDRESS: answer = (int32_t)(uintptr_t)context; break;
     case SESSION_CONTEXT_BYTES: answer = (int32_t)context_bytes; break;
     case SESSION_LOGITS_ADDRESS: answer = (int32_t)(uintptr_t)logits; break;

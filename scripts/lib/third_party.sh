@@ -19,8 +19,8 @@ check_choices() {
   local device
   for device in $DW_DEVICES; do
     case "$device" in
-      vulkan) ;;
-      cuda | metal) die "This version has no $device device yet; leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
+      cuda | vulkan) ;;
+      metal) die "This version has no $device device yet; leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
       *) die "DRIFTWOOD_DEVICES ('$DW_DEVICES') names '$device', which is not one of vulkan, cuda, metal." ;;
     esac
   done
@@ -50,8 +50,8 @@ crates_key() { short_hash <"$DW_PINS/Cargo.lock"; }
 ggml_key() { (echo "$DW_VARIANT" && lock_entry llama-cpp-sys-2 && declare -f build_ggml ggml_device_options &&
   compiler_identity && cpu_identity) | short_hash; }
 ggml_module_key() { # DEVICE: the module is built for no processor in particular
-  (lock_entry llama-cpp-sys-2 && declare -f build_ggml_module "$1_module_options" && compiler_identity &&
-    find "$DW_PINS/$1" -type f -exec cat {} +) 2>/dev/null | short_hash
+  (lock_entry llama-cpp-sys-2 && declare -f build_ggml_module "$1_module" "$1_module_options" && compiler_identity &&
+    echo "${DRIFTWOOD_CUDA_ARCHITECTURES:-}" && find "$DW_PINS/$1" -type f -exec cat {} +) 2>/dev/null | short_hash
 }
 wasmtime_key() {
   (
@@ -154,6 +154,17 @@ vulkan_module_options() {
   printf '%s\n' -DGGML_VULKAN=ON "-DCMAKE_CXX_FLAGS=-include $DW_PINS/vulkan/layer_settings.hpp"
 }
 vulkan_module() { build_ggml_module vulkan "$@"; }
+
+# For this machine's GPU, or for the architectures of DRIFTWOOD_CUDA_ARCHITECTURES ("90;100").
+cuda_module_options() {
+  printf '%s\n' -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF "-DCMAKE_CUDA_ARCHITECTURES=${DRIFTWOOD_CUDA_ARCHITECTURES:-native}"
+}
+# The header says how a buffer is made for the back end, which Driftwood does for memory that it has already.
+cuda_module() {
+  build_ggml_module cuda "$@"
+  mkdir -p "$2/include"
+  cp "$(crate_path llama-cpp-sys-2)/llama.cpp/ggml/src/ggml-backend-impl.h" "$2/include/"
+}
 
 # Wasmtime's headers from the crate and its library from the wheel, with every feature on.
 prebuilt_wasmtime() {

@@ -1,0 +1,120 @@
+// Freeze and thaw of an actor whose KV is mirrored on the card, against libllama's state out of and into the card.
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include "core/clock.hpp"
+#include "device/mirror/mirror_cache.hpp"
+#include "gpu.hpp"
+#include "scratch_folder.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::uint32_t kTokens = 4096;
+constexpr std::uint32_t kTurn = 100;
+constexpr int kTurns = 9;
+constexpr int kThaws = 11;
+
+struct PinnedBytes {
+  std::uint8_t* data = nullptr;
+  std::size_t size = 0;
+  ~PinnedBytes() { cudaFreeHost(data); }
+};
+
+}  // namespace
+
+Result<void> measure_gpu_state(GpuBench& bench) {
+  MirrorCache* const mirrors = bench.host->device().mirrors();
+  if (mirrors == nullptr) return fail(ErrorCode::unavailable, "The device keeps no mirrors.");
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  const auto file = folder->path() / "state";
+  DW_TRY_ASSIGN(auto peer, GpuPeer::create(bench.peer_model, {.n_ctx = kGpuCtx, .n_ubatch = 2048, .picks = true}));
+  DW_TRY(peer->append(bench.text(0, kTokens)));
+  PinnedBytes state;
+  void* pinned = nullptr;
+  if (cudaHostAlloc(&pinned, peer->state_bytes() + kMiB, cudaHostAllocDefault) != cudaSuccess) {
+    return fail(ErrorCode::out_of_memory, "There is no pinned memory for libllama's state.");
+  }
+  state.data = static_cast<std::uint8_t*>(pinned);
+  std::vector<double> get_us;
+  std::vector<double> save_us;
+  std::vector<double> freeze_us;
+  DW_TRY_ASSIGN(auto session, Session::start(*bench.host, kGpuCtx));
+  DW_TRY(session->append(bench.text(0, kTokens)));
+  DW_TRY(session->actor().freeze());
+  Snapshot snapshot;
+  std::uint32_t n = kTokens;
+  for (int i = -1; i < kTurns; ++i, n += kTurn) {
+    const Stopwatch get;
+    DW_TRY(peer->get_state({state.data, peer->state_bytes()}, state.size));
+    if (i >= 0) get_us.push_back(get.elapsed_us());
+    const Stopwatch save;
+    DW_TRY(peer->save_state(file));
+    if (i >= 0) save_us.push_back(save.elapsed_us());
+    DW_TRY(session->append(bench.text(n, kTurn)));
+    const Stopwatch freeze;
+    DW_TRY_ASSIGN(snapshot, session->actor().freeze());
+    if (i >= 0) freeze_us.push_back(freeze.elapsed_us());
+  }
+  bench.add_ratio("freeze_vs_state_get_4096", get_us, freeze_us, 5,
+                  "libllama's state of 4,096 tokens into pinned memory / freeze of a live actor of 4,096 tokens and "
+                  "more, 100 since its last");
+  bench.add_ratio("freeze_vs_state_save_4096", save_us, freeze_us, 50,
+                  "the same against libllama's state saved to a file, the page cache warm");
+
+  // One snapshot of 4,096 tokens, thawed again and again.
+  DW_TRY_ASSIGN(auto source, Session::start(*bench.host, kGpuCtx));
+  DW_TRY(source->append(bench.text(0, kTokens)));
+  DW_TRY_ASSIGN(snapshot, source->actor().freeze());
+  std::vector<double> cold_us;
+  std::vector<double> warm_us;
+  std::vector<double> set_us;
+  std::vector<double> load_us;
+  std::vector<double> prefill_us;
+  const auto thaw = [&](std::vector<double>& us, bool keep) -> Result<void> {
+    const Stopwatch watch;
+    DW_TRY_ASSIGN(const auto thawed, Session::thaw(*bench.host, snapshot));
+    DW_TRY(thawed->generate(1));
+    if (keep) us.push_back(watch.elapsed_us());
+    return {};
+  };
+  for (int i = -2; i < kThaws; ++i) {
+    mirrors->drop();
+    DW_TRY(thaw(cold_us, i >= 0));
+    // Whoever had the rows on the card last is still there.
+    DW_TRY(source->generate(1));
+    DW_TRY(source->rewind(kTokens));
+    DW_TRY(thaw(warm_us, i >= 0));
+    for (std::vector<double>* us : {&set_us, &load_us}) {
+      DW_TRY(peer->rewind(0));
+      const Stopwatch watch;
+      DW_TRY(us == &set_us ? peer->set_state({state.data, state.size}) : peer->load_state(file));
+      DW_TRY(peer->append(bench.text(kTokens, 1)));
+      DW_TRY(peer->picked());
+      if (i >= 0) us->push_back(watch.elapsed_us());
+    }
+    if (i < 4) {
+      DW_TRY_ASSIGN(auto fresh, Session::start(*bench.host, kGpuCtx));
+      const Stopwatch watch;
+      DW_TRY(fresh->append(bench.text(0, kTokens)));
+      if (i >= 0) prefill_us.push_back(watch.elapsed_us());
+    }
+  }
+  const char* counts = "libllama's state {} and one token / thaw and one token, mirror {}";
+  bench.add_ratio("thaw_token_cold_vs_set_4096", set_us, cold_us, 1,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory", "cold"));
+  bench.add_ratio("thaw_token_warm_vs_set_4096", set_us, warm_us, 2,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory", "still there"));
+  bench.add_ratio("thaw_token_vs_file_4096", load_us, warm_us, 5,
+                  fmt::format(fmt::runtime(counts), "loaded from a file", "still there"));
+  std::vector<double> against;
+  for (const double us : prefill_us) against.push_back(us / summarize(warm_us).median);
+  bench.report.add({.name = "thaw_vs_prefill_4096",
+                    .unit = "ratio",
+                    .counts = "Driftwood's own prefill of 4,096 tokens / thaw and one token, mirror still there",
+                    .summary = summarize(std::move(against)),
+                    .goal = Goal{Goal::Side::at_least, 15}});
+  return {};
+}
+
+}  // namespace driftwood::bench
