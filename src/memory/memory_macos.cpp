@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <mach/mach.h>
-#include <mach/mach_vm.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,12 +28,12 @@ Result<void> map_private(std::byte* at, std::size_t size, int fd, std::size_t fi
     const int reason = errno;
     return refused(reason, fmt::format("map {} bytes of an image", size));
   }
-  auto target = reinterpret_cast<mach_vm_address_t>(at);
+  auto target = reinterpret_cast<vm_address_t>(at);
   vm_prot_t current = VM_PROT_NONE;
   vm_prot_t maximum = VM_PROT_NONE;
   const kern_return_t status =
-      mach_vm_remap(mach_task_self(), &target, size, 0, VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE, mach_task_self(),
-                    reinterpret_cast<mach_vm_address_t>(shared), /*copy=*/TRUE, &current, &maximum, VM_INHERIT_COPY);
+      vm_remap(mach_task_self(), &target, size, 0, VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE, mach_task_self(),
+               reinterpret_cast<vm_address_t>(shared), /*copy=*/TRUE, &current, &maximum, VM_INHERIT_COPY);
   munmap(shared, size);
   if (status != KERN_SUCCESS) {
     return refused(ENOMEM, fmt::format("map {} bytes of an image copy-on-write", size));
