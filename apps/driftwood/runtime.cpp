@@ -12,6 +12,7 @@ void RuntimeOptions::add_to(CLI::App* command) {
   command->add_option("--threads", threads, "Host threads that compute (0: one for each core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  command->add_flag("--strict", strict, "Results do not depend on what else is computed, whatever it costs");
   command->add_option("--max-memory", max_memory, "Most linear memory that a guest may have")
       ->type_name("SIZE")
       ->capture_default_str();
@@ -32,7 +33,7 @@ Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   engine.cache = default_module_cache();
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
   DW_TRY_ASSIGN(runtime.device, open_device(options.device, {.threads = options.threads}));
-  runtime.models = std::make_unique<ModelPool>(*runtime.device);
+  runtime.models = std::make_unique<ModelPool>(*runtime.device, ModelPoolOptions{.strict = options.strict});
   return runtime;
 }
 

@@ -30,6 +30,9 @@ struct RuntimeOptions {
   std::string device = "auto";      ///< "auto", or one of device_names()
   int compute_threads = 0;          ///< host threads that compute; 0: one for each core that the process may use
   std::uint64_t weights_bytes = 0;  ///< most weights loaded at a time, of all models; 0: no limit
+  /// What a guest computes does not depend on what others compute at the same time, whatever that costs; else only
+  /// where it costs nothing (models of quantized types, on the CPU).
+  bool strict = false;
 
   bool cache_programs = true;  ///< compiled programs are kept in a folder
   /// That folder, made where it is missing; empty: $XDG_CACHE_HOME/driftwood/modules, or the same below ~/.cache.
@@ -39,6 +42,11 @@ struct RuntimeOptions {
   std::size_t actor_threads = 256;                       ///< actors that run at the same time, at least 1
   std::size_t mailbox_messages = 1024;                   ///< that wait for one actor, at least 1
   std::uint64_t waiting_bytes = std::uint64_t{1} << 28;  ///< of all messages that wait
+
+  /// Actors that are not frozen at the same time; 0: all may be. When there are more, those at rest that have handled
+  /// nothing for longest are frozen; their next message thaws them.
+  std::size_t max_awake = 0;
+  std::uint64_t awake_bytes = 0;  ///< the same for the sizes of their linear memories; 0: no bound
 
   /// Keeps what an actor asked for with dw_checkpoint, whose label the snapshot has; the value is where it was saved,
   /// if it was: the parent of the actor's next snapshot. A handler, as actor.hpp describes them, called for several

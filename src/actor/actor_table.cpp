@@ -12,8 +12,8 @@ ActorStatus ActorRecord::status() const {
   told.program_name = options.program_name;
   told.program = program->hash();
   told.state = ended()        ? ActorState::ended
-               : current != 0 ? ActorState::running
                : frozen       ? ActorState::frozen
+               : current != 0 ? ActorState::running
                               : ActorState::at_rest;
   told.waiting = mailbox.waiting();
   if (actor != nullptr) told.memory_bytes = actor->memory().size();

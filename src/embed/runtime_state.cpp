@@ -23,7 +23,7 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
   DW_TRY_ASSIGN(state->engine, driftwood::Engine::create(engine));
   DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads}));
   state->models = std::make_unique<driftwood::ModelPool>(
-      *state->device, driftwood::ModelPoolOptions{.weights_budget = options.weights_bytes});
+      *state->device, driftwood::ModelPoolOptions{.weights_budget = options.weights_bytes, .strict = options.strict});
   DW_TRY_ASSIGN(state->node, driftwood::Node::create(state->node_options(options)));
   return state;
 }
@@ -32,7 +32,9 @@ driftwood::NodeOptions RuntimeState::node_options(const RuntimeOptions& options)
   driftwood::NodeOptions given{.max_actors = options.max_actors,
                                .threads = options.actor_threads,
                                .mailbox_messages = options.mailbox_messages,
-                               .waiting_bytes = options.waiting_bytes};
+                               .waiting_bytes = options.waiting_bytes,
+                               .max_awake = options.max_awake,
+                               .awake_bytes = options.awake_bytes};
   if (options.on_checkpoint) {
     given.keep_checkpoint = [this, keep = handler(options.on_checkpoint)](
                                 driftwood::ActorId id, driftwood::Actor& actor, const driftwood::Snapshot& frozen) {

@@ -17,7 +17,8 @@ constexpr std::uint32_t kChunkMultiple = 8;
 struct Forward::State {
   State(std::unique_ptr<ModelPasses> made, const ForwardOptions& options)
       : passes(std::move(made)),
-        executor(*passes, {.batch = {.chunk = static_cast<std::uint32_t>(align_up(options.chunk, kChunkMultiple))},
+        executor(*passes, {.batch = {.chunk = static_cast<std::uint32_t>(align_up(options.chunk, kChunkMultiple)),
+                                     .whole_chunks = options.strict && !passes->fused()},
                            .max_waiting = options.max_waiting}) {}
 
   std::unique_ptr<ModelPasses> passes;
@@ -32,8 +33,9 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
   if (options.max_waiting == 0) {
     return fail(ErrorCode::invalid_argument, "The most requests that wait (0) must be at least 1.");
   }
-  DW_TRY_ASSIGN(auto passes,
-                ModelPasses::create(std::move(model), {.attention = options.attention, .products = options.products}));
+  DW_TRY_ASSIGN(auto passes, ModelPasses::create(std::move(model), {.attention = options.attention,
+                                                                    .products = options.products,
+                                                                    .strict = options.strict}));
   return std::unique_ptr<Forward>(new Forward(std::make_unique<State>(std::move(passes), options)));
 }
 

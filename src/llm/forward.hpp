@@ -26,6 +26,9 @@ struct ForwardOptions {
   AttentionKind attention = AttentionKind::automatic;
   ProductKind products = ProductKind::automatic;
   std::uint32_t max_waiting = 4096;  ///< requests that wait at the same time, at least 1
+  /// A request's results do not depend on what else is computed, whatever it costs; else only where that costs nothing:
+  /// with fused attention and packed products.
+  bool strict = false;
 };
 
 class Forward {

@@ -27,6 +27,7 @@ namespace driftwood {
 struct ModelPoolOptions {
   /// Most bytes of weights loaded at a time: files as mapped, and what is packed beside them. 0: no limit.
   std::uint64_t weights_budget = 0;
+  bool strict = false;  ///< ForwardOptions::strict
 };
 
 /// A model as the pool has it now.

@@ -144,8 +144,13 @@ Result<std::unique_ptr<ModelPasses>> ModelPasses::create(std::shared_ptr<const M
     return fail(ErrorCode::unsupported,
                 fmt::format("The device {} cannot multiply by packed weights.", model->device().info().name));
   }
+  if (options.products == ProductKind::stock && host_kernels && options.strict) {
+    return fail(ErrorCode::invalid_argument,
+                "ggml's products depend on the number of tokens in a pass; strict results need the CPU's own.");
+  }
   if (options.products != ProductKind::stock && host_kernels) {
-    DW_TRY_ASSIGN(state->packed, PackedWeights::create(*model));
+    DW_TRY_ASSIGN(state->packed, PackedWeights::create(
+                                     *model, options.strict ? UnpackedProducts::row_by_row : UnpackedProducts::ggml));
   }
   state->mirrors = state->fused ? nullptr : model->device().mirrors();
   if (!state->fused && options.attention != AttentionKind::stock) {
@@ -198,7 +203,6 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
       if (done) {
         slice.job->advance(slice.n_tokens);
         if (slice.job->left() == 0) slice.job->commit();
-        if (slice.job->left() == 0) slice.job->commit();
       } else if (done.error().code == ErrorCode::cancelled) {
         slice.job->fail_cancelled();
       } else {
@@ -214,6 +218,7 @@ void ModelPasses::drop_caches() {
   state_->graphs.clear();
 }
 
+bool ModelPasses::fused() const noexcept { return state_->fused; }
 const Model& ModelPasses::model() const noexcept { return *state_->model; }
 std::uint64_t ModelPasses::packed_bytes() const noexcept {
   return (state_->packed == nullptr ? 0 : state_->packed->bytes()) +

@@ -39,6 +39,7 @@ enum class ProductKind : std::uint8_t {
 struct PassOptions {
   AttentionKind attention = AttentionKind::automatic;
   ProductKind products = ProductKind::automatic;
+  bool strict = false;  ///< where the device runs host kernels, a token's bits never depend on its pass
 };
 
 /// A Model's passes on its device: with fused attention one pass over the weights for all slices, else one for each.
@@ -46,6 +47,7 @@ class ModelPasses final : public Passes {
  public:
   /// unsupported: fused attention or packed products that the device or the model does not allow; out_of_memory: no
   /// room for the packed weights.
+  /// invalid_argument: strict results of ggml's products on host kernels.
   static Result<std::unique_ptr<ModelPasses>> create(std::shared_ptr<const Model> model, const PassOptions& options);
   ~ModelPasses() override;
 
@@ -55,6 +57,8 @@ class ModelPasses final : public Passes {
   void drop_caches();
 
   const Model& model() const noexcept;
+  /// Whether a pass serves many requests, and may cut them anywhere.
+  bool fused() const noexcept;
   /// Bytes of what is packed beside the model's file.
   std::uint64_t packed_bytes() const noexcept;
 

@@ -23,6 +23,7 @@ constexpr std::uint32_t kRequests = 32;
 struct Case {
   std::string architecture;
   ggml_type type = GGML_TYPE_Q4_1;
+  bool strict = false;
 };
 
 std::vector<Case> cases() {
@@ -31,6 +32,10 @@ std::vector<Case> cases() {
   for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q8_0}) {
     result.push_back({"llama", type});
   }
+  for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q4_K, GGML_TYPE_Q6_K, GGML_TYPE_Q5_0}) {
+    result.push_back({"llama", type, true});
+  }
+  result.push_back({"gemma2", GGML_TYPE_F16, true});
   return result;
 }
 
@@ -68,7 +73,7 @@ class ForwardBatch : public ::testing::TestWithParam<Case> {
     ASSERT_TRUE(written) << written.error().to_string();
     device_ = value_of(open_device("cpu", {.threads = 2}));
     model_ = open_model(path, *device_);
-    passes_ = value_of(ModelPasses::create(model_, {}));
+    passes_ = value_of(ModelPasses::create(model_, {.strict = GetParam().strict}));
     tokens_ = random_tokens(4 * kCtx, options.n_vocab);
   }
 
@@ -174,7 +179,8 @@ TEST_P(ForwardBatch, SharesThePrefixOfForksWithoutChangingABit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ForwardBatch, ::testing::ValuesIn(cases()), [](const auto& test) {
-  return fmt::format("{}_{}", test.param.architecture, ggml_type_name(test.param.type));
+  return fmt::format("{}_{}{}", test.param.architecture, ggml_type_name(test.param.type),
+                     test.param.strict ? "_strict" : "");
 });
 
 }  // namespace

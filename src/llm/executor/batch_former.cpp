@@ -29,7 +29,7 @@ void BatchFormer::take(ForwardJob& job, std::uint32_t n_tokens) {
 }
 
 std::uint32_t BatchFormer::prompt_budget(std::uint32_t n_short) {
-  if (n_short == 0 && since_short_ > kDecodersLinger) return limits_.chunk;
+  if (limits_.whole_chunks || (n_short == 0 && since_short_ > kDecodersLinger)) return limits_.chunk;
   const std::uint32_t allowed = pace_.allowance(std::max(n_short, 1U));
   // A pass must have something; and where nothing is known yet, prompts do not wait for it.
   return n_short == 0 && allowed == 0 ? std::min(kShortRequest * 2, limits_.chunk) : allowed;
@@ -65,6 +65,7 @@ std::span<const PassSlice> BatchFormer::next(std::span<ForwardJob* const> jobs) 
     // One more than the shorts may have: a crowd of them does not keep prompts out.
     if (n_prompt_ == budget || slices_.size() > limits_.max_sequences) break;
     const std::uint32_t n = std::min(job->left(), budget - n_prompt_);
+    if (limits_.whole_chunks && n_prompt_ != 0) break;
     take(*job, n);
     n_prompt_ += n;
   }

@@ -26,6 +26,7 @@ class BatchFormer {
   struct Limits {
     std::uint32_t chunk = 512;          ///< most tokens of prompts in a pass
     std::uint32_t max_sequences = 256;  ///< in a pass
+    bool whole_chunks = false;          ///< prompts go in by chunks of just that size, whoever else waits
   };
 
   explicit BatchFormer(const Limits& limits) : limits_(limits), pace_(limits.chunk) {}

@@ -49,8 +49,8 @@ std::vector<Place> places_of(const Model& model) {
 
 void PackedWeights::free_bytes(std::byte* bytes) noexcept { std::free(bytes); }
 
-Result<std::unique_ptr<PackedWeights>> PackedWeights::create(const Model& model) {
-  std::unique_ptr<PackedWeights> self(new PackedWeights());
+Result<std::unique_ptr<PackedWeights>> PackedWeights::create(const Model& model, UnpackedProducts others) {
+  std::unique_ptr<PackedWeights> self(new PackedWeights(others));
   const std::vector<Place> places = places_of(model);
   if (places.empty()) return self;
 

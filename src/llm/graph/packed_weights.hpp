@@ -6,6 +6,7 @@
 #include <ggml.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <unordered_map>
 
@@ -16,20 +17,29 @@
 
 namespace driftwood {
 
+/// How matrices without a packed form are multiplied.
+enum class UnpackedProducts : std::uint8_t {
+  ggml,        ///< by ggml's operator, whose kernel depends on the number of tokens
+  row_by_row,  ///< so that a token's bits do not depend on its batch
+};
+
 class PackedWeights {
  public:
   /// Packs every matrix that a pass multiplies by and that has a packed form; there may be none. out_of_memory.
-  static Result<std::unique_ptr<PackedWeights>> create(const Model& model);
+  static Result<std::unique_ptr<PackedWeights>> create(const Model& model,
+                                                       UnpackedProducts others = UnpackedProducts::ggml);
 
   /// The packed form of a weight of the model; null where it has none.
   const cpu::PackedMatrix* find(const ggml_tensor* weight) const noexcept;
+  UnpackedProducts others() const noexcept { return others_; }
   /// What they take beside the file, in bytes.
   std::size_t bytes() const noexcept { return size_; }
 
  private:
   static void free_bytes(std::byte* bytes) noexcept;
-  PackedWeights() = default;
+  explicit PackedWeights(UnpackedProducts others) : others_(others) {}
 
+  UnpackedProducts others_;
   Handle<std::byte, &PackedWeights::free_bytes> arena_;
   std::size_t size_ = 0;
   std::unordered_map<const ggml_tensor*, cpu::PackedMatrix> matrices_;

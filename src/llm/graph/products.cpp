@@ -38,6 +38,13 @@ ggml_tensor* Products::quantized(ggml_context* context, Activations& activations
   return made;
 }
 
+ggml_tensor* Products::converted(ggml_context* context, Activations& activations, ggml_type weight) {
+  const auto made = std::ranges::find(activations.converted_, weight, &std::pair<ggml_type, ggml_tensor*>::first);
+  if (made != activations.converted_.end()) return made->second;
+  activations.converted_.emplace_back(weight, cpu::convert_for(context, f32(context, activations), weight));
+  return activations.converted_.back().second;
+}
+
 cpu::MatmulNode* Products::packed_node(std::span<ggml_tensor* const> weights) {
   if (packed_ == nullptr) return nullptr;
   const auto is_packed = [this](const ggml_tensor* weight) { return packed_->find(weight) != nullptr; };
@@ -51,7 +58,10 @@ ggml_tensor* Products::product(ggml_context* context, Activations& activations, 
   if (cpu::MatmulNode* node = packed_node({&weight, 1})) {
     return cpu::matmul(context, quantized(context, activations), node, add);
   }
-  ggml_tensor* result = ggml_mul_mat(context, weight, f32(context, activations));
+  ggml_tensor* result = packed_ != nullptr && packed_->others() == UnpackedProducts::row_by_row
+                            ? cpu::row_matmul(context, weight, converted(context, activations, weight->type),
+                                              &row_matmuls_.emplace_back())
+                            : ggml_mul_mat(context, weight, f32(context, activations));
   return add == nullptr ? result : ggml_add(context, result, add);
 }
 

@@ -1,8 +1,9 @@
 // Products of weights with activations, and the row operators whose results they read.
 //
-// Two ways: ggml's products over the weights as they lie in the file, or the CPU's own
+// Three ways: ggml's products over the weights as they lie in the file; the CPU's own
 // over packed ones, which share one quantization of their activations and run as one
-// operator where they read the same ones. An object belongs to one graph, whose nodes
+// operator where they read the same ones; and row by row, where the bits must not depend
+// on the batch and a type has no packed form. An object belongs to one graph, whose nodes
 // it holds. One thread at a time.
 #pragma once
 
@@ -10,9 +11,11 @@
 
 #include <deque>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "device/cpu/matmul.hpp"
+#include "device/cpu/row_matmul.hpp"
 #include "llm/graph/packed_weights.hpp"
 #include "model/hyperparameters.hpp"
 
@@ -32,6 +35,7 @@ class Activations {
   ggml_tensor* second_;  ///< the norm's weight, or what is gated
   ggml_tensor* f32_ = nullptr;
   ggml_tensor* quantized_ = nullptr;
+  std::vector<std::pair<ggml_type, ggml_tensor*>> converted_;  ///< for weights of a type, row by row
 };
 
 class Products {
@@ -56,12 +60,14 @@ class Products {
  private:
   ggml_tensor* f32(ggml_context* context, Activations& activations);
   ggml_tensor* quantized(ggml_context* context, Activations& activations);
+  ggml_tensor* converted(ggml_context* context, Activations& activations, ggml_type weight);
   /// A node for all of `weights`, or null when one of them is not packed.
   cpu::MatmulNode* packed_node(std::span<ggml_tensor* const> weights);
 
   const Hyperparameters* model_;
   const PackedWeights* packed_;
   std::deque<cpu::MatmulNode> matmuls_;  // the graph holds their addresses
+  std::deque<cpu::RowMatmulNode> row_matmuls_;
   std::deque<cpu::NormNode> norms_;
 };
 
