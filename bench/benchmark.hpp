@@ -30,6 +30,7 @@ Result<Report> run_coldstart(const Options& options);
 Result<Report> run_fork(const Options& options);
 Result<Report> run_forward(const Options& options);
 Result<Report> run_gpu(const Options& options);
+Result<Report> run_limits(const Options& options);
 Result<Report> run_snapshot(const Options& options);
 
 /// A line on standard error: what is being done.

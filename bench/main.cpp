@@ -20,6 +20,7 @@ constexpr int kUsageError = 2;
 constexpr Benchmark kBenchmarks[] = {
     {"chain", "memory that an import takes, a guest's call into the host, a GEMM by a guest and natively", run_chain},
     {"forward", "prefill and decode by a guest, against libllama in the same run", run_forward},
+    {"limits", "memory bandwidth and arithmetic of the machine, and how near the model comes to them", run_limits},
     {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart},
     {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
     {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu},
