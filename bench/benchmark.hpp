@@ -29,6 +29,7 @@ Result<Report> run_chain(const Options& options);
 Result<Report> run_coldstart(const Options& options);
 Result<Report> run_fork(const Options& options);
 Result<Report> run_forward(const Options& options);
+Result<Report> run_many(const Options& options);
 Result<Report> run_gpu(const Options& options);
 Result<Report> run_limits(const Options& options);
 Result<Report> run_snapshot(const Options& options);

@@ -4,6 +4,8 @@ extern "C" const unsigned char driftwood_bench_chain_wasm[];
 extern "C" const std::size_t driftwood_bench_chain_wasm_size;
 extern "C" const unsigned char driftwood_bench_forward_wasm[];
 extern "C" const std::size_t driftwood_bench_forward_wasm_size;
+extern "C" const unsigned char driftwood_bench_many_wasm[];
+extern "C" const std::size_t driftwood_bench_many_wasm_size;
 extern "C" const unsigned char driftwood_bench_pong_wasm[];
 extern "C" const std::size_t driftwood_bench_pong_wasm_size;
 extern "C" const unsigned char driftwood_bench_session_wasm[];
@@ -29,6 +31,9 @@ std::span<const std::byte> chain_guest() noexcept {
 }
 std::span<const std::byte> forward_guest() noexcept {
   return bytes(driftwood_bench_forward_wasm, driftwood_bench_forward_wasm_size);
+}
+std::span<const std::byte> many_guest() noexcept {
+  return bytes(driftwood_bench_many_wasm, driftwood_bench_many_wasm_size);
 }
 std::span<const std::byte> pong_guest() noexcept {
   return bytes(driftwood_bench_pong_wasm, driftwood_bench_pong_wasm_size);

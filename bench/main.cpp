@@ -23,6 +23,7 @@ constexpr Benchmark kBenchmarks[] = {
     {"limits", "memory bandwidth and arithmetic of the machine, and how near the model comes to them", run_limits},
     {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart},
     {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
+    {"many", "many actors at once: throughput against libllama's batches, waits, waking, memory", run_many},
     {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu},
     {"fork", "forks of a live actor: time, memory, what their first token writes", run_fork},
 };

@@ -1,0 +1,128 @@
+// Thousands of actors: how soon a frozen one answers, and the memory of a live one.
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <thread>
+
+#include "core/clock.hpp"
+#include "guests/many.h"
+#include "many.hpp"
+#include "many_actors.hpp"
+
+namespace driftwood::bench {
+namespace {
+
+constexpr std::uint32_t kPrompt = 256;
+constexpr std::uint32_t kForksAtOnce = 500;
+constexpr std::size_t kAwake = 64;
+constexpr std::uint32_t kShortText = 8;
+// Longer than the pool's threads spin, so that both sides find them asleep.
+constexpr std::chrono::milliseconds kRest{20};
+
+/// Memory that only this process has: anonymous pages, those of memory files, page tables.
+Result<double> private_bytes() {
+  std::ifstream status("/proc/self/status");
+  double kilobytes = 0;
+  bool found = false;
+  for (std::string line; std::getline(status, line);) {
+    for (const char* field : {"RssAnon:", "RssShmem:", "VmSwap:", "VmPTE:"}) {
+      if (!line.starts_with(field)) continue;
+      kilobytes += std::stod(line.substr(std::string(field).size()));
+      found = true;
+    }
+  }
+  if (!found) return fail(ErrorCode::unsupported, "This system does not tell a process's private memory.");
+  return kilobytes * 1024;
+}
+
+/// Microseconds from the message to the first token.
+Result<double> first_token_us(ManyActors& actors, ActorId actor) {
+  std::this_thread::sleep_for(kRest);
+  std::atomic<double> us{0};
+  const Stopwatch watch;
+  DW_TRY(actors.ask(actor, {MANY_GENERATE, 1, {}}, [&](std::size_t) { us = watch.elapsed_us(); }));
+  return us.load();
+}
+
+Result<void> measure_waking(const ManySetup& setup, Report& report) {
+  const std::uint32_t crowd = setup.short_run ? 1000 : 10000;
+  const std::uint32_t samples = setup.short_run ? 10 : 60;
+  say(fmt::format("many: {} frozen actors", crowd));
+  DW_TRY_ASSIGN(const auto actors,
+                ManyActors::create(setup.model, setup.threads, {.max_actors = crowd + 100, .max_awake = kAwake}));
+  DW_TRY_ASSIGN(const ActorId parent, actors->spawn(kPrompt + 64));
+  DW_TRY(actors->ask(parent, {MANY_APPEND, kPrompt, {setup.text.begin(), setup.text.begin() + kPrompt}}));
+  std::vector<ActorId> children;
+  while (children.size() < crowd) {
+    DW_TRY_ASSIGN(const auto made, actors->node().fork(parent, kForksAtOnce));
+    children.insert(children.end(), made.begin(), made.end());
+  }
+  actors->node().wait_idle();
+  std::vector<double> frozen;
+  std::vector<double> awake;
+  for (std::uint32_t i = 0; i < samples; ++i) {
+    const ActorId child = children[i * (crowd / samples)];
+    // A first token of its own, so that it has pages that no other has; then others push it out.
+    DW_TRY(actors->ask(child, {MANY_GENERATE, 1, {}}));
+    DW_TRY(actors->node().put_away(child));
+    DW_TRY_ASSIGN(const auto status, actors->node().status(child));
+    if (status.state != ActorState::frozen)
+      return fail(ErrorCode::internal, "An actor is awake that should be frozen.");
+    DW_TRY_ASSIGN(const double cold, first_token_us(*actors, child));
+    DW_TRY(actors->ask(child, {MANY_REWIND, kPrompt + 1, {}}));
+    DW_TRY_ASSIGN(const double warm, first_token_us(*actors, child));
+    frozen.push_back(cold);
+    awake.push_back(warm);
+  }
+  report.add_fact("wake_us", {{"frozen", summarize(frozen).median}, {"awake", summarize(awake).median}});
+  report.add({.name = "wake_ratio",
+              .unit = "ratio",
+              .counts = fmt::format("from a message to its first token: one of {} actors that are frozen, forks of one "
+                                    "prompt of {} tokens with a token of their own, over the same actor awake",
+                                    crowd, kPrompt),
+              .summary = summarize(pair_ratios(frozen, awake)),
+              .goal = Goal{Goal::Side::at_most, 1.2}});
+  return {};
+}
+
+Result<void> measure_private_memory(const ManySetup& setup, Report& report) {
+  const std::uint32_t crowd = setup.short_run ? 100 : 1000;
+  say(fmt::format("many: {} live actors", crowd));
+  DW_TRY_ASSIGN(const auto actors, ManyActors::create(setup.model, setup.threads));
+  const Order text{MANY_APPEND, kShortText, {setup.text.begin(), setup.text.begin() + kShortText}};
+  std::vector<ActorId> live;
+  double before = 0;
+  // The first ones pay for what all share.
+  for (std::uint32_t i = 0; i < crowd + 10; ++i) {
+    if (i == 10) {
+      DW_TRY_ASSIGN(before, private_bytes());
+    }
+    DW_TRY_ASSIGN(const ActorId actor, actors->spawn(kPrompt));
+    DW_TRY(actors->ask(actor, text));
+    DW_TRY(actors->ask(actor, {MANY_GENERATE, 1, {}}));
+    live.push_back(actor);
+  }
+  DW_TRY_ASSIGN(const double after, private_bytes());
+  DW_TRY_ASSIGN(const ContextLayout layout,
+                make_context_layout(actors->model().hyperparameters(), kPrompt, KvType::f16));
+  const double kv = layout.kv_offset + double{kShortText + 1} * layout.token_stride;
+  report.add(
+      {.name = "live_private_mb",
+       .unit = "MB",
+       .counts = fmt::format("private memory of the process (anonymous pages, memory files, page tables) for each "
+                             "of {} live actors that have decoded a token, less the {:.0f} KB of its KV rows",
+                             crowd, kv / 1e3),
+       .summary = summarize({((after - before) / crowd - kv) / 1e6}),
+       .goal = Goal{Goal::Side::at_most, 1}});
+  return {};
+}
+
+}  // namespace
+
+Result<void> measure_crowd(const ManySetup& setup, Report& report) {
+  DW_TRY(measure_waking(setup, report));
+  return measure_private_memory(setup, report);
+}
+
+}  // namespace driftwood::bench
