@@ -6,13 +6,13 @@
 
 namespace driftwood::bench {
 
-std::span<const std::byte> chain_guest() noexcept;    ///< bench/guests/chain.c
-std::span<const std::byte> forward_guest() noexcept;  ///< bench/guests/forward.c
-std::span<const std::byte> many_guest() noexcept;     ///< bench/guests/many.c
-std::span<const std::byte> pong_guest() noexcept;     ///< bench/guests/pong.c
-std::span<const std::byte> session_guest() noexcept;  ///< bench/guests/session.c
+std::span<const std::byte> chain_guest() noexcept;          ///< bench/guests/chain.c
+std::span<const std::byte> forward_guest() noexcept;        ///< bench/guests/forward.c
+std::span<const std::byte> many_guest() noexcept;           ///< bench/guests/many.c
+std::span<const std::byte> pong_guest() noexcept;           ///< bench/guests/pong.c
+std::span<const std::byte> session_guest() noexcept;        ///< bench/guests/session.c
 std::span<const std::byte> session_top_k_guest() noexcept;  ///< the same, with SESSION_TOP_K 40
-std::span<const std::byte> start_guest() noexcept;    ///< bench/guests/start.c
-std::span<const std::byte> chat_guest() noexcept;     ///< examples/chat
+std::span<const std::byte> start_guest() noexcept;          ///< bench/guests/start.c
+std::span<const std::byte> chat_guest() noexcept;           ///< examples/chat
 
 }  // namespace driftwood::bench

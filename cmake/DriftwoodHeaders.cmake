@@ -4,6 +4,9 @@ function(driftwood_headers_alone)
   set(sources "")
   foreach(folder IN ITEMS src include apps)
     file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/${folder}/*.hpp")
+    if(NOT DRIFTWOOD_CUDA_MODULE)  # they need CUDA's
+      list(FILTER headers EXCLUDE REGEX "^src/device/cuda/")
+    endif()
     foreach(header IN LISTS headers)
       set(source "${PROJECT_BINARY_DIR}/headers_alone/${header}.cpp")
       # Twice, so that a missing include guard shows as well.

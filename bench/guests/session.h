@@ -11,7 +11,7 @@
 #define SESSION_CONTEXT_ADDRESS 4 /* answers with an address */
 #define SESSION_CONTEXT_BYTES 5
 #define SESSION_LOGITS_ADDRESS 6
-#define SESSION_REWIND 7          /* argument: tokens to keep */
-#define SESSION_TEXT 8            /* argument: count; as append, but one token after the other */
+#define SESSION_REWIND 7 /* argument: tokens to keep */
+#define SESSION_TEXT 8   /* argument: count; as append, but one token after the other */
 
 #endif

@@ -139,6 +139,7 @@ build_ggml_module() { # DEVICE WORK STAGE
   source=$(crate_path llama-cpp-sys-2)/llama.cpp
   while IFS= read -r option; do options+=("$option"); done < <("${device}_module_options")
   say "building ggml's kernels for $device, some minutes (an interrupted build goes on when run again)"
+  # shellcheck disable=SC2016  # $ORIGIN is the loader's
   run_logged "ggml-$device-configure" cmake -G Ninja -S "$source" -B "$work/build" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON '-DCMAKE_INSTALL_RPATH=$ORIGIN' \
     -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF \
