@@ -138,11 +138,14 @@ class LayerAttention {
 
   void run(std::uint32_t n_threads) {
     const std::vector<AttentionTask>& tasks = work_.plan.tasks;
-    for (std::uint32_t i = work_.counter.take(); i < tasks.size(); i = work_.counter.take()) {
+    // Each task is known one ahead, so that its first rows can be asked for.
+    std::uint32_t ahead = 0;
+    for (std::uint32_t i = work_.counter.take(); i < tasks.size(); i = ahead) {
+      ahead = work_.counter.take();
       switch (tasks[i].kind) {
         case AttentionTask::Kind::tile: run_tile(tasks[i]); break;
         case AttentionTask::Kind::shared: run_shared(tasks[i]); break;
-        case AttentionTask::Kind::chunks: run_chunks(tasks[i]); break;
+        case AttentionTask::Kind::chunks: run_chunks(tasks[i], ahead < tasks.size() ? &tasks[ahead] : nullptr); break;
       }
     }
     work_.counter.finish(n_threads);
@@ -256,7 +259,7 @@ class LayerAttention {
     for (const std::uint32_t member : members) finish(member);
   }
 
-  void run_chunks(const AttentionTask& task) const {
+  void run_chunks(const AttentionTask& task, const AttentionTask* upcoming) const {
     const KvSequence& sequence = sequences_[task.of];
     const LoneQuery& query = work_.plan.queries[task.of];
     const std::uint32_t group = shape_.group();
@@ -269,14 +272,20 @@ class LayerAttention {
     for (std::uint32_t chunk = task.begin; chunk < task.end; ++chunk) {
       rows = next;
       const bool more = chunk + 1 < task.end;
-      if (more) next = rows_of_chunk(sequence, chunk + 1, end);
+      bool wanted = more;
+      if (more) {
+        next = rows_of_chunk(sequence, chunk + 1, end);
+      } else if (upcoming != nullptr && upcoming->kind == AttentionTask::Kind::chunks) {
+        next = rows_of_chunk(sequences_[upcoming->of], upcoming->begin, sequences_[upcoming->of].n_past + 1);
+        wanted = true;
+      }
       set_visible(sequence.n_past, chunk, rows.n, memory.first[0], memory.last[0]);
       std::fill_n(memory.first.begin(), group, memory.first[0]);
       std::fill_n(memory.last.begin(), group, memory.last[0]);
       for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
         const QueryRows queries{memory.q.data() + std::size_t{head} * group * shape_.head_dim, group,
                                 memory.first.data(), memory.last.data()};
-        attend_chunk(rows, more ? &next : nullptr, head, shape_, queries, memory.scratch.data(),
+        attend_chunk(rows, wanted ? &next : nullptr, head, shape_, queries, memory.scratch.data(),
                      work_.chunks.at(query.first_partial + chunk - query.first_chunk, head * group));
       }
     }

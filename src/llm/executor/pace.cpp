@@ -8,7 +8,7 @@ namespace {
 
 // A pass with prompts takes this much of one without. Below 2, since a decoded token also waits for its guest.
 constexpr double kStretch = 1.7;
-constexpr std::uint32_t kLeast = 8;      // tokens of prompts, and what their number is a multiple of: shapes stay few
+constexpr std::uint32_t kLeast = 4;      // tokens of prompts; their number is a power of two, so that shapes stay few
 constexpr std::uint32_t kRelearn = 128;  // passes
 constexpr double kNew = 0.3;             // weight of a new measurement
 
@@ -27,12 +27,9 @@ std::uint32_t Pace::allowance(std::uint32_t n_decoded) {
   if (decode_us_ == 0 || since_alone_ >= kRelearn) return 0;
   if (prompt_token_us_ == 0) return std::min(kLeast, chunk_);
   const double tokens = (kStretch - 1) * expected_us(n_decoded) / prompt_token_us_;
-  const double bounded = std::clamp(tokens, static_cast<double>(kLeast), static_cast<double>(chunk_));
-  const auto wanted = std::min(static_cast<std::uint32_t>(bounded) / kLeast * kLeast, chunk_);
-  // Small changes are not worth another shape.
-  const bool near = wanted <= last_ + last_ / 4 && wanted + last_ / 4 >= last_ && wanted + kLeast > last_;
-  if (!near) last_ = wanted;
-  return std::max(last_, std::min(kLeast, chunk_));
+  std::uint32_t allowed = kLeast;
+  while (2 * allowed <= tokens && 2 * allowed <= chunk_) allowed *= 2;
+  return std::min(allowed, chunk_);
 }
 
 void Pace::note(std::uint32_t n_decoded, std::uint32_t n_prompt, double us) {

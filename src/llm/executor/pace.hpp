@@ -25,7 +25,6 @@ class Pace {
   double decode_us_ = 0;  ///< a pass of n_decode_ decoded tokens alone; 0: not known
   std::uint32_t n_decode_ = 0;
   double prompt_token_us_ = 0;     ///< what one adds; 0: not known
-  std::uint32_t last_ = 0;         ///< allowance
   std::uint32_t since_alone_ = 0;  ///< passes with prompts since decoded tokens had one for themselves
 };
 
