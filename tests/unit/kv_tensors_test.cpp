@@ -108,7 +108,7 @@ TEST_P(KvTensors, EmptyContextComesBackEmpty) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, KvTensors, ::testing::Values(KvType::f16, KvType::q8_0),
-                         [](const auto& info) { return info.param == KvType::f16 ? "f16" : "q8_0"; });
+                         [](const auto& chosen) { return chosen.param == KvType::f16 ? "f16" : "q8_0"; });
 
 TEST(KvTensorsFile, SaysWhatItIsOf) {
   const auto file = open(write(make_context(KvType::q8_0, 8, 5, 1)));
