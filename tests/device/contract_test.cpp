@@ -41,7 +41,7 @@ std::vector<Kind> kinds() {
   }
   result.push_back(null_kind("null_over_bus", {.sharing = Sharing::mapped_over_bus, .host_kernels = false}));
   result.push_back(null_kind("null_copied", {.sharing = Sharing::copied}));
-  result.push_back(null_kind("null_coarse", {.import_alignment = 4096, .max_import = kMiB}));
+  result.push_back(null_kind("null_coarse", {.import_alignment = 4096, .tensor_alignment = 64, .max_import = kMiB}));
   return result;
 }
 
@@ -198,6 +198,49 @@ TEST_P(DeviceContract, ImportsThatAreWrongSayHowAndLeaveNoPin) {
         *large, {0, most + 1}, Require::any, ErrorCode::unsupported,
         "is more than the device (" + device_->info().name + ") takes at once (" + std::to_string(most) + ")");
   }
+}
+
+TEST_P(DeviceContract, TensorsThatLieWhereItsKernelsCannotReadThemAreRefused) {
+  const std::size_t alignment = device_->info().capabilities.tensor_alignment;
+  const auto region = make_region(page_size());
+  const Import import = this->import(*region);
+  const auto scaled_at = [&](std::size_t offset) {
+    return Graph::create(*device_, 8, [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
+      ggml_tensor* x = ggml_new_tensor_1d(context, GGML_TYPE_F32, 16);
+      DW_TRY(graph.bind(x, import, offset));
+      ggml_tensor* y = ggml_scale(context, x, 3.0F);
+      DW_TRY(graph.bind(y, import, 1024));
+      ggml_build_forward_expand(nodes, y);
+      return {};
+    });
+  };
+  EXPECT_TRUE(scaled_at(alignment < 4 ? 4 : alignment));
+  if (alignment <= 4) return;
+  const auto refused = scaled_at(4);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
+  EXPECT_THAT(refused.error().message, HasSubstr("is not aligned to " + std::to_string(alignment) + " bytes"));
+}
+
+TEST_P(DeviceContract, ScratchMemoryIsWrittenAndReadThroughIt) {
+  ggml_tensor* input = nullptr;
+  ggml_tensor* output = nullptr;
+  const auto graph = Graph::create(*device_, 8, [&](Graph&, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
+    input = ggml_new_tensor_1d(context, GGML_TYPE_F32, 16);
+    ggml_set_input(input);
+    output = ggml_scale(context, input, 3.0F);
+    ggml_set_output(output);
+    ggml_build_forward_expand(nodes, output);
+    return {};
+  });
+  ASSERT_TRUE(graph) << graph.error().to_string();
+  std::vector<float> values(16);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  ASSERT_TRUE((*graph)->set(input, std::span<const float>(values)));
+  ASSERT_TRUE((*graph)->run());
+  std::vector<float> results(16);
+  ASSERT_TRUE((*graph)->get(output, std::span(results)));
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(results[i], 3.0F * values[i]);
 }
 
 TEST_P(DeviceContract, ReadOnlyImportsThatAreWrongSayHow) {

@@ -14,6 +14,11 @@ void NullDeviceControl::fail_computes(int count, ErrorCode code) {
   computes_ = {count, code};
 }
 
+void NullDeviceControl::fail_computes_late(int count, ErrorCode code) {
+  const std::lock_guard lock(mutex_);
+  late_computes_ = {count, code};
+}
+
 void NullDeviceControl::refuse_imports(bool refuse) {
   const std::lock_guard lock(mutex_);
   refuse_imports_ = refuse;
@@ -35,6 +40,11 @@ Result<void> NullDeviceControl::next_import() {
 Result<void> NullDeviceControl::next_compute() {
   const std::lock_guard lock(mutex_);
   return next(computes_, "a computation");
+}
+
+Result<void> NullDeviceControl::next_late_compute() {
+  const std::lock_guard lock(mutex_);
+  return next(late_computes_, "at the end of a computation");
 }
 
 }  // namespace driftwood

@@ -29,6 +29,7 @@ DeviceInfo describe(const NullDeviceOptions& options) {
                            .import_sharing = options.sharing,
                            .weights_sharing = options.sharing,
                            .import_alignment = options.import_alignment,
+                           .tensor_alignment = options.tensor_alignment,
                            .max_import = options.max_import},
           .numerics = {.device = "null",
                        .kernels = fmt::format("ggml {}, driftwood 1", ggml_version()),
@@ -68,7 +69,7 @@ class NullDevice final : public Device {
     count_copied(mirrors_.pull(graph));
     DW_TRY(executor_->compute(graph, cancel));
     count_copied(mirrors_.push(graph));
-    return {};
+    return control_->next_late_compute();
   }
 
   bool supports_impl(const ggml_tensor* op) override {

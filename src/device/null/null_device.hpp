@@ -17,6 +17,7 @@ namespace driftwood {
 struct NullDeviceOptions {
   Sharing sharing = Sharing::same_memory;
   std::size_t import_alignment = 32;  ///< bytes, a power of two, at least 32
+  std::size_t tensor_alignment = 1;   ///< bytes, a power of two
   std::size_t max_import = SIZE_MAX;  ///< bytes
   bool host_kernels = true;           ///< off: custom operators are unsupported, as on a GPU
   std::size_t mirror_chunks = 0;      ///< of 64 KiB, for mirrors of guest memory; 0: it has none
@@ -33,6 +34,9 @@ class NullDeviceControl {
   /// device_lost stays: the device is lost from the first one on.
   void fail_imports(int count, ErrorCode code);
   void fail_computes(int count, ErrorCode code);
+  /// The next `count` computations fail with `code` after they have written all their results, as a kernel that fails
+  /// late does.
+  void fail_computes_late(int count, ErrorCode code);
   /// Imports fail with unsupported until this is called with false.
   void refuse_imports(bool refuse);
 
@@ -45,12 +49,14 @@ class NullDeviceControl {
 
   Result<void> next_import();
   Result<void> next_compute();
+  Result<void> next_late_compute();
   static Result<void> next(Failures& failures, std::string_view what);
 
   const NullDeviceOptions options_;
   std::mutex mutex_;
   Failures imports_;
   Failures computes_;
+  Failures late_computes_;
   bool refuse_imports_ = false;
 };
 

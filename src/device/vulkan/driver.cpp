@@ -26,7 +26,7 @@ Result<std::unique_ptr<Device>> open(std::uint32_t number, const DeviceOptions&)
   if (!found) return std::unexpected(found.error());
   DW_TRY_ASSIGN(const ggml_backend_dev_t backend,
                 vulkan::guarded("loading the driver", [&] { return vulkan::backend_device(*found, number); }));
-  return vulkan::create_device(vulkan::describe((*found)[number], number), backend);
+  return vulkan::create_device((*found)[number], number, backend);
 }
 
 }  // namespace

@@ -156,6 +156,7 @@ PhysicalDevice describe(const Instance& instance, VkPhysicalDevice handle, std::
   device.extensions = extensions_of(instance, handle);
   device.import_alignment = import.minImportedHostPointerAlignment;
   device.tensor_alignment = properties.limits.minStorageBufferOffsetAlignment;
+  device.max_operand = properties.limits.maxStorageBufferRange;
   device.max_buffer = limits.maxMemoryAllocationSize;
   device.obstacle = obstacle_of(properties, device, has_16bit_storage(instance, handle));
   return device;

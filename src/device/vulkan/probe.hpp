@@ -22,6 +22,7 @@ struct PhysicalDevice {
   std::vector<std::string> extensions;  ///< those of interest, sorted
   std::size_t import_alignment = 0;     ///< bytes
   std::size_t tensor_alignment = 0;     ///< bytes
+  std::uint64_t max_operand = 0;        ///< bytes of one tensor that a kernel reads or writes
   std::uint64_t max_buffer = 0;         ///< bytes
   std::string obstacle;                 ///< a sentence: why ggml or an import cannot use it; empty: they can
 };

@@ -29,8 +29,8 @@ bool computes(const ggml_tensor* node) {
 
 class VulkanDevice final : public Device {
  public:
-  VulkanDevice(DeviceInfo info, ggml_backend_dev_t device, ggml_backend_t backend)
-      : Device(std::move(info)), device_(device), backend_(backend) {}
+  VulkanDevice(DeviceInfo info, std::uint64_t max_operand, ggml_backend_dev_t device, ggml_backend_t backend)
+      : Device(std::move(info)), max_operand_(max_operand), device_(device), backend_(backend) {}
 
  private:
   Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
@@ -47,10 +47,31 @@ class VulkanDevice final : public Device {
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
     DW_TRY(check_alignment(graph));
-    return guarded("a computation", [&] { return result_of(ggml_backend_graph_compute(backend_.get(), graph)); });
+    auto computed =
+        guarded("a computation", [&] { return result_of(ggml_backend_graph_compute(backend_.get(), graph)); });
+    if (!computed) DW_TRY(restart(computed.error()));
+    return computed;
   }
 
-  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
+  /// A computation that was broken off leaves ggml's context in the middle of it, and the next one would end the
+  /// process. A lost device's context is left as it is, since freeing it waits for the device.
+  Result<void> restart(const Error& failure) {
+    if (failure.code == ErrorCode::device_lost) {
+      static_cast<void>(backend_.release());
+      return {};
+    }
+    auto restarted = guarded("setting up the device anew", [&]() -> Result<void> {
+      backend_.reset();
+      backend_.reset(ggml_backend_dev_init(device_, nullptr));
+      return {};
+    });
+    if (restarted && backend_ != nullptr) return {};
+    return fail(ErrorCode::device_lost, fmt::format("{} The device could not be set up again.", failure.message));
+  }
+
+  bool supports_impl(const ggml_tensor* op) override {
+    return fits_unpacked(op) && ggml_backend_dev_supports_op(device_, op);
+  }
   ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_dev_buffer_type(device_); }
 
   Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) override {
@@ -102,6 +123,13 @@ class VulkanDevice final : public Device {
     });
   }
 
+  /// Products of many rows may unpack a quantized matrix into f16 first, and end the process where that is too large.
+  bool fits_unpacked(const ggml_tensor* op) const {
+    if (op->op != GGML_OP_MUL_MAT && op->op != GGML_OP_MUL_MAT_ID) return true;
+    const auto elements = static_cast<std::uint64_t>(ggml_nelements(op->src[0]));
+    return !ggml_is_quantized(op->src[0]->type) || elements <= max_operand_ / sizeof(ggml_fp16_t);
+  }
+
   /// The kernels end the process where an operand does not lie as they need it.
   Result<void> check_alignment(ggml_cgraph* graph) const {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
@@ -122,6 +150,7 @@ class VulkanDevice final : public Device {
                                                     ggml_get_name(tensor), alignment, info().name));
   }
 
+  std::uint64_t max_operand_;  ///< bytes
   ggml_backend_dev_t device_;
   Handle<ggml_backend, ggml_backend_free> backend_;
 };
@@ -141,13 +170,14 @@ DeviceInfo describe(const PhysicalDevice& device, std::size_t index) {
                        .kernels = fmt::format("ggml {}, {}", ggml_version(), device.driver)}};
 }
 
-Result<std::unique_ptr<Device>> create_device(DeviceInfo info, ggml_backend_dev_t backend) {
+Result<std::unique_ptr<Device>> create_device(const PhysicalDevice& device, std::size_t index,
+                                              ggml_backend_dev_t backend) {
   return guarded("setting up the device", [&]() -> Result<std::unique_ptr<Device>> {
     ggml_backend_t made = ggml_backend_dev_init(backend, nullptr);
     if (made == nullptr) {
-      return fail(ErrorCode::unavailable, fmt::format("The device ({}) cannot be set up.", info.name));
+      return fail(ErrorCode::unavailable, fmt::format("The device ({}) cannot be set up.", device.name));
     }
-    return std::make_unique<VulkanDevice>(std::move(info), backend, made);
+    return std::make_unique<VulkanDevice>(describe(device, index), device.max_operand, backend, made);
   });
 }
 

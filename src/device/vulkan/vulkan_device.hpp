@@ -16,6 +16,7 @@ namespace driftwood::vulkan {
 DeviceInfo describe(const PhysicalDevice& device, std::size_t index);
 
 /// unavailable, out_of_memory: the driver cannot set it up.
-Result<std::unique_ptr<Device>> create_device(DeviceInfo info, ggml_backend_dev_t backend);
+Result<std::unique_ptr<Device>> create_device(const PhysicalDevice& device, std::size_t index,
+                                              ggml_backend_dev_t backend);
 
 }  // namespace driftwood::vulkan
