@@ -60,9 +60,19 @@ Json link_json(const LinkReport& link) {
 Json report_json(const DoctorReport& report, const StoreState& store) {
   Json devices = Json::array();
   for (const DeviceReport& device : report.devices) {
-    Json json{{"name", device.name}, {"sharing", device.sharing}, {"same_pointer", device.same_pointer}};
+    Json json{{"name", device.name},
+              {"sharing", device.sharing},
+              {"same_pointer", device.same_pointer},
+              {"gemm_errors", device.chain.errors},
+              {"bytes_copied", device.chain.bytes_copied},
+              {"gemm_guest_us", device.chain.gemm_guest_us},
+              {"gemm_native_us", device.chain.gemm_native_us}};
     json.update(link_json(device));
     devices.push_back(std::move(json));
+  }
+  Json unusable = Json::array();
+  for (const UnusableDevice& device : report.unusable) {
+    unusable.push_back({{"name", device.name}, {"problem", device.why}});
   }
   Json wasm = link_json(report.wasm);
   wasm["same_pointer"] = report.wasm.same_pointer;
@@ -82,6 +92,7 @@ Json report_json(const DoctorReport& report, const StoreState& store) {
         {"gemm_native", report.chain.gemm_native_us}}},
       {"ok", report.ok()},
       {"chain", chain},
+      {"unusable_devices", unusable},
       {"versions", to_json(versions())},
       {"machine", to_json(examine_machine())},
       {"model_store", {{"folder", store.folder}, {"models", store.models}, {"default_model", store.default_model}}}};
@@ -98,6 +109,9 @@ void print_report(const DoctorReport& report, const StoreState& store) {
                     fmt::format("{}: {}, {}", device.name, device.sharing,
                                 device.same_pointer ? "the same pointer" : "another pointer"),
                     verdict(device)});
+  }
+  for (const UnusableDevice& device : report.unusable) {
+    rows.push_back({"device", device.name, "not here: " + printable(device.why)});
   }
   rows.push_back({"wasm", fmt::format("linear memory is {} Region", report.wasm.same_pointer ? "the" : "not the"),
                   verdict(report.wasm)});
@@ -135,7 +149,13 @@ Result<int> examine(const RuntimeOptions& options, const Common& common) {
   DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options));
   DoctorReport report;
   report.memory = examine_memory();
-  for (const std::string& name : device_names()) report.devices.push_back(examine_device(name));
+  for (const DeviceListing& device : list_devices()) {
+    if (device.obstacle.empty()) {
+      report.devices.push_back(examine_device(*runtime.engine, device.info.name));
+    } else {
+      report.unusable.push_back({device.info.name, device.obstacle});
+    }
+  }
   report.wasm = examine_wasm(*runtime.engine);
   report.chain = examine_chain(*runtime.engine, *runtime.device);
   report.rss = examine_rss(*runtime.device);

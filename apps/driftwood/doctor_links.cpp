@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "device/graph.hpp"
+#include "doctor_chain.hpp"
 #include "guests.hpp"
 #include "hostcalls/guest_host.hpp"
 #include "memory/region.hpp"
@@ -55,23 +56,30 @@ Result<void> triple(Device& device, const Import& import, std::size_t count) {
   return graph->run();
 }
 
-Result<void> check_device(DeviceReport& report) {
-  DW_TRY_ASSIGN(const auto device, open_device(report.name));
+Result<void> check_sharing(Device& device, DeviceReport& report) {
   const std::size_t size = 16 * page_size();
   const std::size_t count = size / 2 / sizeof(float);
   DW_TRY_ASSIGN(const auto region, Region::create({.reserve = size, .commit = size}));
-  DW_TRY_ASSIGN(const Import import, device->import(*region, {0, size}, Require::any));
+  DW_TRY_ASSIGN(const Import import, device.import(*region, {0, size}, Require::any));
   report.sharing = to_string(import.sharing());
   report.same_pointer = import.device_address(0) == region->data();
   auto* values = reinterpret_cast<float*>(region->data());
   for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i % 1000);
-  DW_TRY(triple(*device, import, count));
+  DW_TRY(triple(device, import, count));
   for (std::size_t i = 0; i < count; ++i) {
     if (values[count + i] != 3.0F * static_cast<float>(i % 1000)) {
       return broken("The device computed " + std::to_string(values[count + i]) + " where " +
                     std::to_string(3 * (i % 1000)) + " is right.");
     }
   }
+  return {};
+}
+
+Result<void> check_device(Engine& engine, DeviceReport& report) {
+  DW_TRY_ASSIGN(const auto device, open_device(report.name));
+  DW_TRY(check_sharing(*device, report));
+  report.chain = examine_chain(engine, *device);
+  if (!report.chain.ok) return broken(report.chain.problem);
   return {};
 }
 
@@ -112,10 +120,10 @@ LinkReport examine_memory() {
   return conclude(report, check_memory());
 }
 
-DeviceReport examine_device(const std::string& name) {
+DeviceReport examine_device(Engine& engine, const std::string& name) {
   DeviceReport report;
   report.name = name;
-  return conclude(report, check_device(report));
+  return conclude(report, check_device(engine, report));
 }
 
 WasmReport examine_wasm(Engine& engine) {

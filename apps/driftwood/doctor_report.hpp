@@ -14,12 +14,6 @@ struct LinkReport {
   std::string problem;
 };
 
-struct DeviceReport : LinkReport {
-  std::string name;
-  std::string sharing;        ///< of an imported Region
-  bool same_pointer = false;  ///< the device's tensors have the Region's own addresses
-};
-
 struct WasmReport : LinkReport {
   bool same_pointer = false;  ///< loads and stores of the guest are those of the Region, also after it grew
 };
@@ -36,6 +30,20 @@ struct ChainReport : LinkReport {
   double gemm_native_us = 0;  ///< the same product over the same bytes, called by the host
 };
 
+/// A device on its own, and the chain with it.
+struct DeviceReport : LinkReport {
+  std::string name;
+  std::string sharing;        ///< of an imported Region
+  bool same_pointer = false;  ///< the device's tensors have the Region's own addresses
+  ChainReport chain;
+};
+
+/// A device that is there and cannot be used, or a kind that is not there; no fault of the chain's.
+struct UnusableDevice {
+  std::string name;
+  std::string why;
+};
+
 /// Growth of the resident set for a range of 16 MiB, in 10^6 bytes.
 struct RssReport : LinkReport {
   double import_mb = 0;
@@ -45,6 +53,7 @@ struct RssReport : LinkReport {
 struct DoctorReport {
   LinkReport memory;
   std::vector<DeviceReport> devices;
+  std::vector<UnusableDevice> unusable;
   WasmReport wasm;
   ChainReport chain;
   RssReport rss;

@@ -1,6 +1,7 @@
 // driftwood devices, driftwood version.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -13,36 +14,50 @@
 namespace driftwood::cli {
 namespace {
 
-Json device_json(const DeviceInfo& info) {
-  return {{"name", info.name},
-          {"description", info.description},
-          {"memory_bytes", info.memory_total},
-          {"threads", info.threads},
-          {"sharing", to_string(info.capabilities.import_sharing)},
-          {"import_alignment", info.capabilities.import_alignment}};
+Json device_json(const DeviceListing& device) {
+  const DeviceInfo& info = device.info;
+  Json json{{"name", info.name}, {"usable", device.obstacle.empty()}};
+  if (!device.obstacle.empty()) json["problem"] = device.obstacle;
+  if (info.description.empty()) return json;  // a kind that this machine has none of
+  json.update({{"description", info.description},
+               {"hardware", device.hardware},
+               {"memory_bytes", info.memory_total},
+               {"threads", info.threads},
+               {"sharing", to_string(info.capabilities.import_sharing)},
+               {"weights_sharing", to_string(info.capabilities.weights_sharing)},
+               {"import_alignment", info.capabilities.import_alignment},
+               {"tensor_alignment", info.capabilities.tensor_alignment},
+               {"extensions", device.extensions}});
+  if (info.capabilities.max_import != SIZE_MAX) json["max_import_bytes"] = info.capabilities.max_import;
+  return json;
 }
 
-Result<int> list_devices(const Common& common) {
+std::vector<std::string> device_row(const DeviceListing& device) {
+  const DeviceInfo& info = device.info;
+  if (!device.obstacle.empty()) return {info.name, "-", "-", "-", "-", printable(device.obstacle)};
+  return {info.name,
+          std::string(to_string(info.capabilities.import_sharing)),
+          fmt::format("{} B", info.capabilities.import_alignment),
+          info.threads == 0 ? "-" : std::to_string(info.threads),
+          info.memory_total == 0 ? "-" : format_bytes(info.memory_total),
+          printable(info.description)};
+}
+
+Result<int> print_devices(const Common& common) {
   Json list = Json::array();
   std::vector<std::vector<std::string>> rows = {{"name", "sharing", "alignment", "threads", "memory", "description"}};
-  for (const std::string& name : device_names()) {
-    const auto device = open_device(name);
-    if (!device) {
-      list.push_back({{"name", name}, {"error", device.error().to_string()}});
-      rows.push_back({name, "-", "-", "-", "-", printable(device.error().to_string())});
-      continue;
-    }
-    const DeviceInfo& info = (*device)->info();
-    list.push_back(device_json(info));
-    rows.push_back({info.name, std::string(to_string(info.capabilities.import_sharing)),
-                    fmt::format("{} B", info.capabilities.import_alignment),
-                    info.threads == 0 ? "-" : std::to_string(info.threads),
-                    info.memory_total == 0 ? "-" : format_bytes(info.memory_total), printable(info.description)});
+  const std::vector<DeviceListing> devices = list_devices();
+  for (const DeviceListing& device : devices) {
+    list.push_back(device_json(device));
+    rows.push_back(device_row(device));
   }
   if (common.json) {
     print_json({{"devices", std::move(list)}});
-  } else {
-    print_table(rows);
+    return 0;
+  }
+  print_table(rows);
+  for (const DeviceListing& device : devices) {
+    if (!device.extensions.empty()) fmt::print("{}: {}\n", device.info.name, fmt::join(device.extensions, " "));
   }
   return 0;
 }
@@ -74,7 +89,7 @@ void add_devices(const Commands& commands) {
              "  driftwood devices\n"
              "  driftwood devices --json\n"
              "Sharing says how a device sees a guest's memory: same_memory, mapped_over_bus or copied.",
-             list_devices);
+             print_devices);
 }
 
 void add_version(const Commands& commands) {

@@ -6,7 +6,9 @@
 namespace driftwood::cli {
 
 void RuntimeOptions::add_to(CLI::App* command) {
-  command->add_option("--device", device, "What computes: auto, or a name that \"driftwood devices\" lists")
+  command
+      ->add_option("--device", device,
+                   "What computes: auto, cpu, vulkan[:N], cuda[:N], metal or null; \"driftwood devices\" lists them")
       ->type_name("NAME")
       ->capture_default_str();
   command->add_option("--threads", threads, "Host threads that compute (0: one for each core)")

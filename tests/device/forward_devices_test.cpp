@@ -102,6 +102,54 @@ TEST_F(ForwardDevices, AFailedPassLeavesTheContextAsItWas) {
   EXPECT_EQ(std::memcmp(again.data(), expected.data(), expected.size_bytes()), 0);
 }
 
+TEST_F(ForwardDevices, AKernelThatFailsLateCostsNoTokens) {
+  const auto control = std::make_shared<NullDeviceControl>();
+  const auto device = value_of(create_null_device(control));
+  const auto model = open_model(path_, *device);
+  const auto forward = value_of(Forward::create(model, {.chunk = 8}));
+  Sequence sequence(*model, 64);
+  Sequence undisturbed(*model, 64);
+  sequence.run(*forward, tokens(0, 10));
+  undisturbed.run(*forward, tokens(0, 10));
+
+  for (const ErrorCode code : {ErrorCode::out_of_memory, ErrorCode::internal}) {
+    control->fail_computes_late(1, code);
+    const auto failed = forward->run(sequence.request(tokens(10, 20)));
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, code);
+    EXPECT_EQ(value_of(check_context(sequence.context(), model->hyperparameters(), model->hash())).n_tokens, 10U);
+  }
+  const auto again = copy(sequence.run(*forward, tokens(10, 20)));
+  const auto expected = undisturbed.run(*forward, tokens(10, 20));
+  EXPECT_EQ(std::memcmp(again.data(), expected.data(), expected.size_bytes()), 0);
+  EXPECT_TRUE(std::ranges::equal(sequence.used(30), undisturbed.used(30)));
+}
+
+TEST_F(ForwardDevices, MemoryOfALostDeviceGoesOnOnAnother) {
+  const auto open_null = [this](const std::shared_ptr<NullDeviceControl>& control) {
+    auto device = value_of(create_null_device(control));
+    auto model = open_model(path_, *device);
+    return std::pair(std::move(device), std::move(model));
+  };
+  const auto control = std::make_shared<NullDeviceControl>();
+  const auto [lost, lost_model] = open_null(control);
+  const auto [other, other_model] = open_null(std::make_shared<NullDeviceControl>());
+  const auto forward = value_of(Forward::create(lost_model));
+  const auto other_forward = value_of(Forward::create(other_model));
+  Sequence sequence(*lost_model, 64);
+  Sequence undisturbed(*other_model, 64);
+  sequence.run(*forward, tokens(0, 10));
+  undisturbed.run(*other_forward, tokens(0, 10));
+
+  control->fail_computes_late(1, ErrorCode::device_lost);
+  EXPECT_EQ(forward->run(sequence.request(tokens(10, 5))).error().code, ErrorCode::device_lost);
+  sequence.freeze(*other_model);
+  const auto ours = copy(sequence.run(*other_forward, tokens(10, 5)));
+  const auto expected = undisturbed.run(*other_forward, tokens(10, 5));
+  EXPECT_EQ(std::memcmp(ours.data(), expected.data(), expected.size_bytes()), 0);
+  EXPECT_TRUE(std::ranges::equal(sequence.used(15), undisturbed.used(15)));
+}
+
 TEST_F(ForwardDevices, ALostDeviceIsAnError) {
   const auto control = std::make_shared<NullDeviceControl>();
   const auto device = value_of(create_null_device(control));

@@ -1,6 +1,7 @@
 // driftwood doctor, devices, version, bench, and the command line as such.
 #include <unistd.h>
 
+#include <algorithm>
 #include <set>
 
 #include "e2e/cli.hpp"
@@ -39,6 +40,8 @@ TEST_F(Doctor, JsonHasExactlyThePromisedFieldsAndAllIsWell) {
   for (const json& device : links["device"]) {
     expect_keys(device, {"name", "sharing", "same_pointer", "ok"});
     EXPECT_EQ(device["ok"], true) << device;
+    EXPECT_EQ(device["gemm_errors"], 0) << device;
+    EXPECT_EQ(device["bytes_copied"], 0) << device;
   }
   EXPECT_EQ(links["device"][0]["name"], "cpu");
   EXPECT_EQ(links["device"][0]["sharing"], "same_memory");
@@ -67,6 +70,28 @@ TEST_F(Doctor, UnknownDeviceIsAnErrorWithTheKnownOnes) {
   expect_sentence(cli({"doctor", "--device", "abacus"}), kNotFound, "cpu");
 }
 
+TEST_F(Doctor, DevicesThatCannotBeAreErrorsWithASentence) {
+  for (const char* name : {"cpu:1", "vulkan:x", "null:0", "vulkan:", ""}) {
+    expect_sentence(cli({"doctor", "--device", name}), kNotFound, "a device is one of");
+  }
+  const json devices = json::parse(cli({"devices", "--json"}).out)["devices"];
+  for (const json& device : devices) {
+    const auto name = device["name"].get<std::string>();
+    if (device["usable"] == true || name == "cpu" || name == "null") continue;
+    EXPECT_NE(cli({"doctor", "--device", name}).status, 0) << device;
+  }
+  const auto is_vulkan = [](const json& device) { return device["name"].get<std::string>().starts_with("vulkan:"); };
+  if (std::ranges::any_of(devices, is_vulkan)) {
+    expect_sentence(cli({"doctor", "--device", "vulkan:99"}), kNotFound, "this machine has");
+  }
+}
+
+TEST_F(Doctor, AutoTakesNoDeviceThatOnlyPretendsToBeHardware) {
+  const json report = json::parse(cli({"devices", "--json"}).out);
+  const auto first = report["devices"][0];
+  EXPECT_TRUE(first["hardware"] == true || first["name"] == "cpu") << first;
+}
+
 using Program = CliTest;
 
 TEST_F(Program, DevicesAreListedWithTheirSharing) {
@@ -75,6 +100,14 @@ TEST_F(Program, DevicesAreListedWithTheirSharing) {
   EXPECT_EQ(devices[0]["name"], "cpu");
   EXPECT_EQ(devices[0]["sharing"], "same_memory");
   EXPECT_GE(devices[0]["threads"], 1);
+  for (const json& device : devices) {
+    expect_keys(device, {"name", "usable"});
+    if (device["usable"] == true) {
+      expect_keys(device, {"description", "hardware", "memory_bytes", "sharing", "import_alignment", "extensions"});
+    } else {
+      EXPECT_TRUE(device["problem"].get<std::string>().ends_with(".")) << device;
+    }
+  }
   EXPECT_NE(cli({"devices"}).out.find("same_memory"), std::string::npos);
 }
 
