@@ -172,7 +172,7 @@ TEST_F(Kv, WhatCannotBeIsRefusedAndNothingIsSaved) {
   expect_sentence(with_model({"kv", "import", "talk", path("gone")}), kNotFound, "gone");
   const std::string half_of_it = file("half", content_of(rows).substr(0, 100'000));
   expect_sentence(with_model({"kv", "import", "talk", half_of_it}), kCorrupt, "of which the file has");
-  EXPECT_EQ(json_of({"snapshots"})["snapshots"].size(), 1u);
+  EXPECT_EQ(json::parse(cli({"snapshots", "--json"}).out)["snapshots"].size(), 1u);
   EXPECT_FALSE(std::filesystem::exists(path("x")));
 
   // A model that is not here, and a Context of another KV type.
