@@ -123,7 +123,9 @@ TEST_P(DecodeKernels, LogitsAndRowsAreTheGraphsWithinRounding) {
     std::vector<std::uint8_t> record(stride);
     const auto logits = step({{tokens_[n_past], static_cast<int>(n_past), records(kernels), record.data()}});
     EXPECT_LT(relative_error(logits[0], expected), 0.02) << "after " << n_past;
-    if (lead(expected) > 0.1) EXPECT_EQ(greedy(logits[0]), greedy(expected)) << "after " << n_past;
+    if (lead(expected) > 0.1) {
+      EXPECT_EQ(greedy(logits[0]), greedy(expected)) << "after " << n_past;
+    }
     const std::uint8_t* row = records(kernels) + n_past * stride;
     const std::size_t used = 2 * std::size_t{kernels.layout().row_bytes} * kernels.layout().n_layer;
     EXPECT_EQ(std::memcmp(row, record.data(), used), 0) << "the copy differs";
