@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "device/mirror/mirror_cache.hpp"
@@ -37,38 +38,51 @@ void GpuBench::run_part(const char* name, Result<void> (*part)(GpuBench& bench))
   report.add_fact(fmt::format("not_measured_{}", name), done.error().to_string());
 }
 
-/// The device's logits after a prompt and some tokens against libllama's on the same card.
+namespace {
+
+double relative_error(const float* ours, std::span<const float> theirs) {
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    difference += std::pow(double{ours[i]} - theirs[i], 2);
+    norm += std::pow(double{theirs[i]}, 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
+}  // namespace
+
+/// The device's logits after prompts and some tokens against libllama's on the same card, which quantizes activations
+/// to 8 bits where Driftwood keeps 16.
 Result<void> measure_gpu_correctness(GpuBench& bench) {
-  constexpr std::uint32_t kPrompt = 24;
   constexpr std::uint32_t kSteps = 4;
-  DW_TRY_ASSIGN(auto peer, GpuPeer::create(bench.peer_model, {.n_ctx = 512}));
-  DW_TRY(peer->append(bench.text(0, kPrompt)));
+  constexpr double kMost = 0.06;
+  DW_TRY_ASSIGN(auto peer, GpuPeer::create(bench.peer_model, {.n_ctx = 1024}));
   DW_TRY_ASSIGN(auto plain, SessionHost::create(bench.model, bench.device, {}, session_guest()));
-  DW_TRY_ASSIGN(auto session, Session::start(*plain, 512));
-  DW_TRY(session->append(bench.text(0, kPrompt)));
-  const std::size_t n_vocab = peer->logits().size();
-  DW_TRY_ASSIGN(const ByteRange place, session->logits(static_cast<std::uint32_t>(n_vocab)));
+  DW_TRY_ASSIGN(auto session, Session::start(*plain, 1024));
   double worst = 0;
   std::uint32_t same = 0;
-  for (std::uint32_t i = 0; i <= kSteps; ++i) {
-    if (i != 0) {
-      DW_TRY(peer->append(bench.text(kPrompt + i, 1)));
-      DW_TRY(session->append(bench.text(kPrompt + i, 1)));
+  std::uint32_t compared = 0;
+  for (const std::uint32_t prompt : {24U, 600U}) {
+    DW_TRY(peer->rewind(0));
+    DW_TRY(session->rewind(0));
+    for (std::uint32_t i = 0; i <= kSteps; ++i) {
+      const auto tokens = i == 0 ? bench.text(0, prompt) : bench.text(prompt + i, 1);
+      DW_TRY(peer->append(tokens));
+      DW_TRY(session->append(tokens));
+      const std::span<const float> theirs = peer->logits();
+      DW_TRY_ASSIGN(const ByteRange place, session->logits(static_cast<std::uint32_t>(theirs.size())));
+      const auto* ours = reinterpret_cast<const float*>(session->actor().memory().data() + place.offset);
+      const double error = relative_error(ours, theirs);
+      if (i == 0) bench.report.add_fact(fmt::format("logits_relative_error_prompt_{}", prompt), error);
+      worst = std::max(worst, error);
+      ++compared;
+      same += std::max_element(ours, ours + theirs.size()) - ours == std::ranges::max_element(theirs) - theirs.begin();
     }
-    const auto* ours = reinterpret_cast<const float*>(session->actor().memory().data() + place.offset);
-    const std::span<const float> theirs = peer->logits();
-    double difference = 0;
-    double norm = 0;
-    for (std::size_t t = 0; t < n_vocab; ++t) {
-      difference += std::pow(double{ours[t]} - theirs[t], 2);
-      norm += std::pow(double{theirs[t]}, 2);
-    }
-    worst = std::max(worst, std::sqrt(difference / norm));
-    same += std::max_element(ours, ours + n_vocab) - ours == std::ranges::max_element(theirs) - theirs.begin() ? 1 : 0;
   }
   bench.report.add_fact("logits_relative_error", worst);
-  bench.report.add_fact("logits_same_best", fmt::format("{} of {}", same, kSteps + 1));
-  if (worst < 0.03) return {};
+  bench.report.add_fact("logits_same_best", fmt::format("{} of {}", same, compared));
+  if (worst < kMost) return {};
   return fail(ErrorCode::internal, fmt::format("The logits differ from libllama's by {}.", worst));
 }
 

@@ -4,7 +4,10 @@
 #include <algorithm>
 
 #include "core/clock.hpp"
+#include "device/decoder.hpp"
+#include "device/mirror/mirror_cache.hpp"
 #include "gpu.hpp"
+#include "llm/graph/decoder_model.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -49,10 +52,37 @@ class NativeLoop {
   }
   void rewind(std::uint32_t n) { set_context_tokens(context(), n); }
 
+  /// Microseconds of the decoder alone for `n_rows` tokens after `n_past` others: what is left of a step is the host's.
+  Result<double> decoder_us(GpuBench& bench, std::size_t n_rows, std::uint32_t n_past) {
+    MirrorCache* const mirrors = bench.host->device().mirrors();
+    if (mirrors == nullptr) return fail(ErrorCode::unavailable, "The device keeps no mirrors.");
+    if (decoder_ == nullptr) {
+      DW_TRY_ASSIGN(const DecoderModel model, make_decoder_model(forward_->model()));
+      DW_TRY_ASSIGN(decoder_, bench.host->device().make_decoder(model));
+    }
+    const std::size_t stride = layout_.token_stride;
+    DW_TRY_ASSIGN(auto hold, mirrors->prepare({.memory = &memory_,
+                                               .range = {layout_.kv_offset, layout_.size - layout_.kv_offset},
+                                               .valid = n_past * stride,
+                                               .end = (n_past + n_rows) * stride}));
+    std::vector<Decoder::Row> rows;
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      rows.push_back({bench.tokens[i], n_past + static_cast<std::uint32_t>(i), hold.device()});
+    }
+    std::vector<double> us;
+    for (int i = -5; i < 41; ++i) {
+      const Stopwatch watch;
+      DW_TRY(decoder_->run(rows, kTopK, [] {}));
+      if (i >= 0) us.push_back(watch.elapsed_us());
+    }
+    return summarize(std::move(us)).median;
+  }
+
  private:
   std::span<std::byte> context() { return region_->bytes().first(layout_.size); }
 
   std::shared_ptr<Forward> forward_;
+  std::unique_ptr<Decoder> decoder_;
   ContextLayout layout_;
   std::unique_ptr<Region> region_;
   Import memory_;
@@ -126,6 +156,10 @@ Result<void> measure_gpu_decode(GpuBench& bench) {
           "mirror_kv_ratio", us[4], us[0], 0.97,
           "libllama's decode with its KV on the card, no look at the logits / a guest's decode over mirrors, "
           "each token's rows written through to its memory, the token picked");
+    }
+    for (const std::size_t rows : {1U, 64U}) {
+      DW_TRY_ASSIGN(const double step_us, native->decoder_us(bench, rows, n));
+      bench.report.add_fact(fmt::format("decoder_alone_us_{}_rows_{}", rows, n), step_us);
     }
     guest_us.insert(guest_us.end(), us[0].begin(), us[0].end());
     native_us.insert(native_us.end(), us[1].begin(), us[1].end());

@@ -172,8 +172,9 @@ Result<void> GpuPeer::save_state(const std::filesystem::path& file) const {
 }
 
 Result<void> GpuPeer::load_state(const std::filesystem::path& file) {
-  std::size_t tokens = 0;
-  if (llama_state_seq_load_file(state_->context.get(), file.c_str(), 0, nullptr, 0, &tokens) != 0) return {};
+  std::size_t n_tokens = 0;
+  llama_token tokens[1];  // without a place for them, only the file's head is read
+  if (llama_state_seq_load_file(state_->context.get(), file.c_str(), 0, tokens, 1, &n_tokens) != 0) return {};
   return fail(ErrorCode::internal, "libllama could not load its state.");
 }
 

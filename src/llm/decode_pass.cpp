@@ -29,10 +29,14 @@ Result<void> DecodePass::run(std::span<const PassSlice> slices) {
   auto done = run_rows(slices, false);
   // The second time the mirrors are looked at first, and no guest runs meanwhile.
   if (done && !*done) done = run_rows(slices, true);
-  for (std::size_t i = 0; i < slices.size() && done; ++i) {
-    auto given = publish(slices[i], i);
-    if (given) given = hand_out(slices[i], i);
-    if (!given) done = std::unexpected(std::move(given).error());
+  if (done) {
+    // Each into memory of its own.
+    std::vector<Result<void>> published(slices.size());
+    crew_.run(slices.size(), [&](std::size_t i) { published[i] = publish(slices[i], i); });
+    for (std::size_t i = 0; i < slices.size() && done; ++i) {
+      if (published[i]) published[i] = hand_out(slices[i], i);
+      if (!published[i]) done = std::unexpected(std::move(published[i]).error());
+    }
   }
   holds_.clear();
   return done ? Result<void>{} : std::unexpected(std::move(done).error());

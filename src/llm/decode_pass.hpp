@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 
+#include "core/crew.hpp"
 #include "core/error.hpp"
 #include "device/decoder.hpp"
 #include "device/mirror/mirror_cache.hpp"
@@ -39,6 +40,7 @@ class DecodePass {
   std::unique_ptr<Decoder> decoder_;
   MirrorCache* mirrors_;  ///< null: KV records are read where they lie
   std::uint32_t n_vocab_;
+  Crew crew_{7};
   std::vector<MirrorCache::Hold> holds_;  ///< of the pass
   std::vector<Decoder::Row> rows_;
 };

@@ -43,7 +43,8 @@ Result<std::shared_ptr<Forward>> ModelPool::open(std::string_view name, const st
     if (!unreadable) DW_TRY(make_room(found->first, file_bytes));
     DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = found->first, .progress = progress}));
     entry.hash = model->hash();
-    DW_TRY_ASSIGN(entry.forward, Forward::create(std::move(model), {.strict = options_.strict}));
+    DW_TRY_ASSIGN(entry.forward, Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
+                                                                      .strict = options_.strict}));
     // Packed weights are known only now.
     DW_TRY(make_room(found->first, 0));
   }

@@ -24,6 +24,9 @@ class PageWatch {
 
   /// Marks the whole pages of [at, at + size), which is mapped: what is written from now on is seen.
   virtual Result<void> watch(const std::byte* at, std::size_t size) = 0;
+  /// Takes the marks away, for whoever is about to write many of the pages and watch them again: else each takes a
+  /// fault. What is not watched is left alone.
+  virtual void unwatch(const std::byte* at, std::size_t size) noexcept = 0;
   /// The offset from `at` of the first page that was written since it was watched, or never was; nothing where none
   /// was.
   virtual std::optional<std::size_t> first_written(const std::byte* at, std::size_t size) const = 0;

@@ -67,6 +67,12 @@ class LinuxPageWatch final : public PageWatch {
     return {};
   }
 
+  void unwatch(const std::byte* at, std::size_t size) noexcept override {
+    const auto [start, bytes] = whole_pages(at, size);
+    uffdio_writeprotect protection{.range = {start, bytes}, .mode = 0};
+    ioctl(faults_.get(), UFFDIO_WRITEPROTECT, &protection);
+  }
+
   std::optional<std::size_t> first_written(const std::byte* at, std::size_t size) const override {
     const auto [start, bytes] = whole_pages(at, size);
     ScannedRegion region{};

@@ -23,6 +23,8 @@ namespace {
 /// What kernels read in pieces of 16 bytes lies at multiples of them.
 constexpr std::size_t kTensorAlignment = 16;
 
+constexpr std::size_t kImportAlignment = 32;
+
 std::size_t free_memory() {
   std::size_t free = 0;
   std::size_t total = 0;
@@ -101,7 +103,10 @@ Result<DeviceInfo> describe(int number) {
                     .capabilities = {.host_addresses = true,
                                      .import_sharing = shares ? Sharing::same_memory : Sharing::mapped_over_bus,
                                      .weights_sharing = Sharing::copied,
-                                     .tensor_alignment = kTensorAlignment},
+                                     .import_alignment = kImportAlignment,
+                                     .tensor_alignment = kTensorAlignment,
+                                     .prompt_chunk = 2048,
+                                     .bf16_products_from = properties.major >= 9 ? 256U : 0U},
                     .numerics = {.device = fmt::format("cuda: {}", properties.name),
                                  .kernels = fmt::format("ggml {}, driftwood 1, cuda {}.{}", ggml_version(),
                                                         runtime / 1000, runtime % 1000 / 10),

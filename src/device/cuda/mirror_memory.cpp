@@ -11,6 +11,9 @@
 namespace driftwood::cuda {
 namespace {
 
+/// Each chunk is mapped by a call to the driver; and forks of a sequence own one for what they append.
+constexpr std::size_t kLeastChunk = 8 * kMiB;
+
 CUdeviceptr address_of(const std::byte* at) { return reinterpret_cast<CUdeviceptr>(at); }
 
 }  // namespace
@@ -34,6 +37,7 @@ Result<std::unique_ptr<CudaMirrorMemory>> CudaMirrorMemory::create(int device, g
   const CUmemAllocationProp properties = memory->properties();
   DW_TRY(check(cuMemGetAllocationGranularity(&memory->chunk_size_, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
                "asking for the size of chunks"));
+  memory->chunk_size_ = std::max(memory->chunk_size_, kLeastChunk);
   return memory;
 }
 

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t kBlock = 128 * kKiB;  // that a thread takes at once
 constexpr std::size_t kAlone = 512 * kKiB;  // less is copied by the caller
-constexpr unsigned kMostHelpers = 7;
 
 }  // namespace
 
@@ -24,15 +23,10 @@ Result<std::unique_ptr<Staging>> Staging::create() {
     slot.bytes = static_cast<std::byte*>(bytes);
     DW_TRY(check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "making an event"));
   }
-  const unsigned n = std::min(kMostHelpers, std::max(1U, std::thread::hardware_concurrency()) - 1);
-  for (unsigned i = 0; i < n; ++i) {
-    staging->helpers_.emplace_back([self = staging.get()](const std::stop_token& stop) { self->work(stop); });
-  }
   return staging;
 }
 
 Staging::~Staging() {
-  helpers_.clear();
   for (Slot& slot : slots_) {
     if (slot.done != nullptr) cudaEventDestroy(slot.done);
     if (slot.bytes != nullptr) cudaFreeHost(slot.bytes);
@@ -79,48 +73,14 @@ Result<void> Staging::to_host(std::byte* host, const std::byte* from, std::size_
 Result<void> Staging::finish() { return check(cudaStreamSynchronize(stream_), "copying"); }
 
 void Staging::copy_in_parallel(std::byte* to, const std::byte* from, std::size_t size) {
-  if (size <= kAlone || helpers_.empty()) {
+  if (size <= kAlone) {
     std::memcpy(to, from, size);
     return;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    to_ = to;
-    from_ = from;
-    size_ = size;
-    next_block_.store(0, std::memory_order_relaxed);
-    ++job_;
-  }
-  wake_.notify_all();
-  const auto take_blocks = [&] {
-    for (std::size_t at = next_block_.fetch_add(kBlock); at < size; at = next_block_.fetch_add(kBlock)) {
-      std::memcpy(to + at, from + at, std::min(kBlock, size - at));
-    }
-  };
-  take_blocks();
-  // A helper that has begun is waited for; one that has not finds nothing left.
-  std::unique_lock lock(mutex_);
-  size_ = 0;
-  idle_.wait(lock, [&] { return working_ == 0; });
-}
-
-void Staging::work(const std::stop_token& stop) {
-  std::uint64_t seen = 0;
-  std::unique_lock lock(mutex_);
-  while (wake_.wait(lock, stop, [&] { return job_ != seen; })) {
-    seen = job_;
-    if (size_ == 0) continue;
-    std::byte* const to = to_;
-    const std::byte* const from = from_;
-    const std::size_t size = size_;
-    ++working_;
-    lock.unlock();
-    for (std::size_t at = next_block_.fetch_add(kBlock); at < size; at = next_block_.fetch_add(kBlock)) {
-      std::memcpy(to + at, from + at, std::min(kBlock, size - at));
-    }
-    lock.lock();
-    if (--working_ == 0) idle_.notify_one();
-  }
+  crew_.run((size + kBlock - 1) / kBlock, [&](std::size_t block) {
+    const std::size_t at = block * kBlock;
+    std::memcpy(to + at, from + at, std::min(kBlock, size - at));
+  });
 }
 
 }  // namespace driftwood::cuda

@@ -8,15 +8,10 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
-#include <atomic>
-#include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
 
+#include "core/crew.hpp"
 #include "core/error.hpp"
 
 namespace driftwood::cuda {
@@ -44,23 +39,12 @@ class Staging {
 
   Staging() = default;
   void copy_in_parallel(std::byte* to, const std::byte* from, std::size_t size);
-  void work(const std::stop_token& stop);
 
   cudaStream_t stream_ = nullptr;
   std::array<Slot, kSlots> slots_;
   std::size_t next_ = 0;
 
-  // The copy that the helpers share, by blocks.
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
-  std::condition_variable idle_;
-  std::byte* to_ = nullptr;
-  const std::byte* from_ = nullptr;
-  std::size_t size_ = 0;
-  std::uint64_t job_ = 0;
-  int working_ = 0;
-  std::atomic<std::size_t> next_block_{0};
-  std::vector<std::jthread> helpers_;
+  Crew crew_{7};
 };
 
 }  // namespace driftwood::cuda

@@ -295,6 +295,7 @@ void MirrorCache::drop() {
 MirrorUse MirrorCache::use() const {
   const std::lock_guard lock(mutex_);
   MirrorUse use = counts_;
+  use.copied_out = copied_out_.load(std::memory_order_relaxed);
   use.mirrors = mirrors_.size();
   use.chunks = count_chunks();
   use.chunk_size = memory_->chunk_size();
@@ -325,22 +326,22 @@ bool MirrorCache::Hold::is_current() {
 }
 
 Result<void> MirrorCache::Hold::publish(std::size_t from, std::size_t to) {
-  const std::lock_guard lock(cache_->mutex_);
+  cache_->watch_->unwatch(mirror_->host() + from, to - from);
   DW_TRY(cache_->memory_->copy_out(mirror_->host() + from, mirror_->device() + from, to - from));
-  return cache_->published(*mirror_, from, to);
+  return published(from, to);
 }
 
 Result<void> MirrorCache::Hold::publish(std::size_t from, std::span<const std::byte> bytes) {
-  const std::lock_guard lock(cache_->mutex_);
+  cache_->watch_->unwatch(mirror_->host() + from, bytes.size());
   std::ranges::copy(bytes, mirror_->host() + from);
-  return cache_->published(*mirror_, from, from + bytes.size());
+  return published(from, from + bytes.size());
 }
 
-Result<void> MirrorCache::published(Mirror& mirror, std::size_t from, std::size_t to) {
-  DW_CHECK(mirror.valid == from);
-  counts_.copied_out += to - from;
-  DW_TRY(watch(mirror, from, to));
-  mirror.valid = to;
+Result<void> MirrorCache::Hold::published(std::size_t from, std::size_t to) {
+  DW_CHECK(mirror_->valid == from);
+  DW_TRY(cache_->watch(*mirror_, from, to));
+  mirror_->valid = to;
+  cache_->copied_out_.fetch_add(to - from, std::memory_order_relaxed);
   return {};
 }
 

@@ -13,9 +13,11 @@
 //                                             file: the same chunk is mapped again, once
 //                                             on the device for all who have it
 //
-// Calls may come from any thread, one after another inside; passes of one device do not overlap.
+// Calls may come from any thread. Holds of different mirrors may be used at the same time; a Region is not sealed
+// while one of its own is held.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -73,6 +75,7 @@ class MirrorCache {
 
    private:
     friend class MirrorCache;
+    Result<void> published(std::size_t from, std::size_t to);
     Hold(MirrorCache& cache, Mirror& mirror) : cache_(&cache), mirror_(&mirror) {}
     MirrorCache* cache_ = nullptr;
     Mirror* mirror_ = nullptr;
@@ -114,7 +117,6 @@ class MirrorCache {
   Result<void> own_chunk(Mirror& mirror, std::size_t index, std::size_t keep);
   Result<std::shared_ptr<MirrorChunk>> make_chunk();
   bool evict_one();
-  Result<void> published(Mirror& mirror, std::size_t from, std::size_t to);
   Result<void> watch(const Mirror& mirror, std::size_t from, std::size_t to);
   std::size_t count_chunks() const;
   void forget_orphans();
@@ -125,6 +127,7 @@ class MirrorCache {
   std::size_t budget_;
   std::uint64_t uses_ = 0;
   MirrorUse counts_;
+  std::atomic<std::uint64_t> copied_out_{0};
   std::vector<std::unique_ptr<Mirror>> mirrors_;
   std::shared_ptr<SealObserver> observer_;
 };

@@ -54,6 +54,17 @@ cpu::MatmulNode* Products::packed_node(std::span<ggml_tensor* const> weights) {
   return &node;
 }
 
+ggml_tensor* Products::plain(ggml_context* context, Activations& activations, ggml_tensor* weight) {
+  ggml_tensor* x = f32(context, activations);
+  if (bf16_from_ == 0 || x->ne[1] < bf16_from_ || !ggml_is_quantized(weight->type)) {
+    return ggml_mul_mat(context, weight, x);
+  }
+  if (activations.bf16_ == nullptr) activations.bf16_ = ggml_cast(context, x, GGML_TYPE_BF16);
+  ggml_tensor* result = ggml_mul_mat(context, weight, activations.bf16_);
+  ggml_prec_set_acc(result, GGML_PREC_BF16);
+  return result;
+}
+
 ggml_tensor* Products::product(ggml_context* context, Activations& activations, ggml_tensor* weight, ggml_tensor* add) {
   if (cpu::MatmulNode* node = packed_node({&weight, 1})) {
     return cpu::matmul(context, quantized(context, activations), node, add);
@@ -61,7 +72,7 @@ ggml_tensor* Products::product(ggml_context* context, Activations& activations, 
   ggml_tensor* result = packed_ != nullptr && packed_->others() == UnpackedProducts::row_by_row
                             ? cpu::row_matmul(context, weight, converted(context, activations, weight->type),
                                               &row_matmuls_.emplace_back())
-                            : ggml_mul_mat(context, weight, f32(context, activations));
+                            : plain(context, activations, weight);
   return add == nullptr ? result : ggml_add(context, result, add);
 }
 

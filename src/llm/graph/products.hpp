@@ -35,13 +35,16 @@ class Activations {
   ggml_tensor* second_;  ///< the norm's weight, or what is gated
   ggml_tensor* f32_ = nullptr;
   ggml_tensor* quantized_ = nullptr;
+  ggml_tensor* bf16_ = nullptr;
   std::vector<std::pair<ggml_type, ggml_tensor*>> converted_;  ///< for weights of a type, row by row
 };
 
 class Products {
  public:
-  /// `packed` null: ggml's products. Both must outlive the graph.
-  Products(const Hyperparameters& model, const PackedWeights* packed) : model_(&model), packed_(packed) {}
+  /// `packed` null: ggml's products. Both must outlive the graph. From `bf16_from` rows of activations on (0: never),
+  /// ggml's products with quantized weights are made in bf16.
+  Products(const Hyperparameters& model, const PackedWeights* packed, std::uint32_t bf16_from)
+      : model_(&model), packed_(packed), bf16_from_(bf16_from) {}
 
   /// The rows as they are: f32 [columns, n].
   Activations rows(ggml_tensor* x) const { return {Activations::Kind::rows, x, nullptr}; }
@@ -61,11 +64,14 @@ class Products {
   ggml_tensor* f32(ggml_context* context, Activations& activations);
   ggml_tensor* quantized(ggml_context* context, Activations& activations);
   ggml_tensor* converted(ggml_context* context, Activations& activations, ggml_type weight);
+  /// ggml's own product.
+  ggml_tensor* plain(ggml_context* context, Activations& activations, ggml_tensor* weight);
   /// A node for all of `weights`, or null when one of them is not packed.
   cpu::MatmulNode* packed_node(std::span<ggml_tensor* const> weights);
 
   const Hyperparameters* model_;
   const PackedWeights* packed_;
+  std::uint32_t bf16_from_;
   std::deque<cpu::MatmulNode> matmuls_;  // the graph holds their addresses
   std::deque<cpu::RowMatmulNode> row_matmuls_;
   std::deque<cpu::NormNode> norms_;

@@ -41,7 +41,9 @@ class TransformerGraph {
  private:
   TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
                    const PackedWeights* packed)
-      : shape_(shape), access_(std::move(access)), products_(model.hyperparameters(), packed) {}
+      : shape_(shape),
+        access_(std::move(access)),
+        products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from) {}
   Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
                      const PassInput& first);
 

@@ -47,9 +47,9 @@ __device__ inline std::uint32_t permute_bytes(std::uint32_t low, std::uint32_t h
 
 /// c += a x b: m16n8k16, halves in, floats out; the fragments as PTX has them for mma.sync.
 __device__ inline void multiply_add(float (&c)[4], const Half2 (&a)[4], Half2 b0, Half2 b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /// A kernel that was launched to overlap the end of the one before it: nothing that the other wrote may be read
@@ -72,12 +72,12 @@ __device__ inline void fetch_ahead(const void* at, std::uint32_t size) {
 #endif
 }
 
-/// Read once: the first cache level is left to others.
+/// What no kernel writes, read once: the first cache level is left to others. May be loaded before wait_for_previous().
 __device__ inline uint4 load_stream(const void* at) {
   uint4 v;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(__cvta_generic_to_global(at)));
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(__cvta_generic_to_global(at)));
   return v;
 }
 

@@ -83,14 +83,19 @@ class Step {
   template <PackedFormat format, class Epilogue>
   void multiply_as(const MatmulArguments& arguments, const Epilogue& epilogue) {
     const int blocks = arguments.matrix.n_tiles < kMostBlocks ? arguments.matrix.n_tiles : kMostBlocks;
-    if (shape_.n_rows <= 8) {
-      launch_(matmul<format, 1, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+    // What a warp has of a tile is on its way at once, as far as registers allow.
+    constexpr int kMany = format == PackedFormat::w4 ? 8 : format == PackedFormat::w8 ? 4 : 2;
+    const bool long_rows = arguments.matrix.n_groups > 2 * kMatmulWarps;
+    if (shape_.n_rows <= 8 && long_rows) {
+      launch_(matmul<format, 1, kMany, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+    } else if (shape_.n_rows <= 8) {
+      launch_(matmul<format, 1, 2, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
     } else if (shape_.n_rows <= 16) {
-      launch_(matmul<format, 2, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      launch_(matmul<format, 2, 2, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
     } else if (shape_.n_rows <= 32) {
-      launch_(matmul<format, 4, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      launch_(matmul<format, 4, 1, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
     } else {
-      launch_(matmul<format, 8, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      launch_(matmul<format, 8, 1, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
     }
   }
 
