@@ -156,12 +156,15 @@ TEST_F(NodeEndings, KillFromItsOwnHandlerLetsTheMessageBeAnswered) {
   make();
   const ActorId actor = spawn();
   Replies replies;
+  Gate both_posted;
   MessageHandlers handlers{.emit = {}, .done = [&](Result<std::string> reply) {
+                             both_posted.pass();
                              ASSERT_TRUE(node_->kill(actor));
                              replies.handler().done(std::move(reply));
                            }};
   post(actor, "count", handlers);
   post(actor, "count", replies.handler());
+  both_posted.open();
   node_->wait_idle();
   ASSERT_EQ(replies.all().size(), 2U);
   EXPECT_EQ(replies.all()[0].value(), "1");

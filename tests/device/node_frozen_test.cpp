@@ -27,6 +27,7 @@ TEST_F(NodeFrozen, TheNextMessageFindsTheActorAsItWas) {
   EXPECT_EQ(state(actor), ActorState::frozen);
   EXPECT_GT(value_of(node_->status(actor)).memory_bytes, 0U);
   ask(actor, "note two");
+  node_->wait_idle();
   EXPECT_EQ(state(actor), ActorState::at_rest);
   EXPECT_EQ(ask(actor, "notes"), "one two ");
 }
@@ -37,8 +38,8 @@ TEST_F(NodeFrozen, NoMoreAreAwakeThanMayBeAndTheOldestGoFirst) {
   for (int i = 0; i < 20; ++i) {
     actors.push_back(spawn());
     ask(actors.back(), "note " + std::to_string(i));
+    node_->wait_idle();
   }
-  node_->wait_idle();
   EXPECT_EQ(frozen(), 16U);
   for (std::size_t i = 16; i < 20; ++i) EXPECT_EQ(state(actors[i]), ActorState::at_rest) << i;
   EXPECT_EQ(ask(actors[3], "notes"), "3 ");
@@ -83,6 +84,7 @@ TEST_F(NodeFrozen, AFrozenActorIsFrozenForkedAndKilledLikeAnyOther) {
   EXPECT_EQ(frozen(), 5U);
   for (const ActorId child : children) EXPECT_EQ(ask(child, "notes"), "one forked ");
   ASSERT_TRUE(node_->put_away(actor));
+  node_->wait_idle();
   ASSERT_TRUE(node_->kill(actor));
   EXPECT_EQ(state(actor), ActorState::ended);
   EXPECT_FALSE(node_->post(actor, "notes"));
