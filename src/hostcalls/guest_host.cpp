@@ -1,5 +1,6 @@
 #include "hostcalls/guest_host.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,13 +10,32 @@
 
 namespace driftwood {
 
-Result<const Import*> GuestHost::State::import() {
+ByteRange GuestHost::State::held_range() const noexcept {
+  return import_ ? ByteRange{import_.region_offset(), import_.size()} : ByteRange{};
+}
+
+/// All of linear memory where that costs nothing. Where the device has addresses of its own, no more than is used: each
+/// page that it holds is pinned, and it may take only so much at once.
+ByteRange GuestHost::State::import_range(const ByteRange& needed) const {
+  const ByteRange all{0, region->size()};
+  const DeviceCapabilities& can = options.device->info().capabilities;
+  if (can.host_addresses) return all;
+  const ByteRange wanted = hull(held_range(), needed);
+  const std::size_t unit = std::max(can.import_alignment, page_size());
+  const std::size_t start = wanted.offset & ~(unit - 1);
+  const std::size_t end = std::min(align_up(wanted.offset + wanted.size, unit), all.size);
+  return {start, end - start};
+}
+
+Result<const Import*> GuestHost::State::import(const ByteRange& needed) {
   if (options.device == nullptr || region == nullptr) {
     return fail(ErrorCode::unavailable, "This program was given no device to compute on.");
   }
-  if (import_ && import_.size() == region->size()) return &import_;
+  const ByteRange held = held_range();
+  if (import_ && hull(held, needed) == held) return &import_;
+  const ByteRange range = import_range(needed);
   drop_import();
-  DW_TRY_ASSIGN(import_, options.device->import(*region, {0, region->size()}));
+  DW_TRY_ASSIGN(import_, options.device->import(*region, range));
   return &import_;
 }
 

@@ -111,6 +111,16 @@ class GuestMemory {
   std::size_t size_ = 0;
 };
 
+/// The smallest range that holds both, of which an empty one has no place. Both were checked against one memory.
+constexpr ByteRange hull(const ByteRange& a, const ByteRange& b) noexcept {
+  if (a.size == 0) return b;
+  if (b.size == 0) return a;
+  const std::size_t start = a.offset < b.offset ? a.offset : b.offset;
+  const std::size_t a_end = a.offset + a.size;
+  const std::size_t b_end = b.offset + b.size;
+  return {start, (a_end > b_end ? a_end : b_end) - start};
+}
+
 /// invalid_argument when two of the ranges share a byte, naming both.
 Result<void> check_disjoint(std::span<const NamedRange> ranges);
 

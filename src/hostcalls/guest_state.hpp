@@ -46,9 +46,10 @@ struct GuestHost::State {
   const std::atomic<bool>& cancel_flag() const noexcept {
     return channel.cancelled != nullptr ? *channel.cancelled : cancelled;
   }
-  /// The device's hold on all of linear memory, made when needed and again after the memory grew.
+  /// The device's hold on `needed`, a checked range of linear memory that is not empty, and maybe on more; made when
+  /// needed, and again where a call needs more than the last ones. Offsets in it count from its region_offset().
   /// unavailable without a device or memory; else the device's errors.
-  Result<const Import*> import();
+  Result<const Import*> import(const ByteRange& needed);
   /// Drops the hold and all graphs that are bound to it.
   void drop_import();
 
@@ -58,6 +59,9 @@ struct GuestHost::State {
   const std::string& last_error() const noexcept { return last_error_; }
 
  private:
+  ByteRange held_range() const noexcept;
+  ByteRange import_range(const ByteRange& needed) const;
+
   std::string last_error_;
   Import import_;
 };

@@ -37,7 +37,7 @@ Result<std::int32_t> info(GuestHost::State& state, Arguments arguments) {
     told.threads = static_cast<std::uint32_t>(std::max(device->info().threads, 0));
     std::strncpy(told.device, device->info().name.c_str(), sizeof(told.device) - 1);
     if (state.options.grants.show_addresses) {
-      DW_TRY_ASSIGN(const Import* import, state.import());
+      DW_TRY_ASSIGN(const Import* import, state.import({0, std::min<std::size_t>(memory.size(), 1)}));
       told.sharing = sharing_number(import->sharing());
       told.host_base = reinterpret_cast<std::uintptr_t>(memory.data());
       told.device_base = reinterpret_cast<std::uintptr_t>(import->device_address(0));

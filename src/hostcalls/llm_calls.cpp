@@ -46,11 +46,12 @@ Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
     return fail(ErrorCode::cancelled, "The pass was cancelled before it began.");
   }
   ForwardRequest request;
-  DW_TRY_ASSIGN(request.memory, state.import());
-  request.context = checked.context;
+  DW_TRY_ASSIGN(request.memory, state.import(hull(checked.context, checked.logits)));
+  const std::size_t start = request.memory->region_offset();
+  request.context = {checked.context.offset - start, checked.context.size};
   request.tokens = checked.tokens;
   request.outputs = checked.outputs;
-  request.logits = checked.logits;
+  if (checked.logits.size != 0) request.logits = {checked.logits.offset - start, checked.logits.size};
   request.top_k = checked.top_k;
   request.cancel = &state.cancel_flag();
   request.progress = state.options.progress;

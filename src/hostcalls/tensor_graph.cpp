@@ -38,18 +38,20 @@ class Builder {
     }
     ggml_tensor* result = apply(op, src);
     set_strides(result, program_.tensors[op.dst]);
-    DW_TRY(graph_.bind(result, memory_, program_.tensors[op.dst].range.offset));
+    DW_TRY(graph_.bind(result, memory_, offset_of(program_.tensors[op.dst])));
     return result;
   }
 
  private:
+  std::size_t offset_of(const CheckedTensor& checked) const { return checked.range.offset - memory_.region_offset(); }
+
   Result<ggml_tensor*> leaf(std::uint32_t index) {
     ggml_tensor*& found = leaves_[index];
     if (found != nullptr) return found;
     const CheckedTensor& checked = program_.tensors[index];
     found = ggml_new_tensor(context_, static_cast<ggml_type>(checked.type), 4, checked.ne.data());
     set_strides(found, checked);
-    DW_TRY(graph_.bind(found, memory_, checked.range.offset));
+    DW_TRY(graph_.bind(found, memory_, offset_of(checked)));
     return found;
   }
 
