@@ -190,23 +190,50 @@ INSTANTIATE_TEST_SUITE_P(
                            .head_dim = 128}),
     [](const auto& param) { return param.param.name; });
 
-TEST(TopKKernel, OrdersWhatIsEqualNegativeOrNoNumber) {
+/// What is equal, negative, infinite or no number, among `n` logits.
+std::vector<float> odd_logits(std::size_t n) {
   const std::vector<float> odd = {0.0F, -0.0F, NAN, -INFINITY, 3.0F, -1.0F, 3.0F, INFINITY, -NAN, 1e-40F};
-  std::vector<float> logits(2500);
-  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = odd[i * 7 % odd.size()];
-  constexpr std::size_t kBest = 1024;
-  const auto n = static_cast<int>(logits.size());
-  std::vector<std::uint64_t> keys(3 * kBest);
-  std::vector<cuda::TopKEntry> best(kBest);
-  cuda::emulation::launch(cuda::top_k_slices, dim3(3, 1), cuda::kTopKThreads, static_cast<const float*>(logits.data()),
-                          n, static_cast<int>(kBest), keys.data());
-  cuda::emulation::launch(cuda::top_k_merge, dim3(1), cuda::kWarp, static_cast<const std::uint64_t*>(keys.data()), 3,
-                          static_cast<int>(kBest), best.data());
-  std::vector<TokenLogit> expected(kBest);
+  std::vector<float> logits(n);
+  std::uint32_t state = 1;
+  for (float& logit : logits) {
+    state = state * 1664525 + 1013904223;
+    const std::uint32_t drawn = state >> 16;
+    logit = drawn % 4 == 0 ? odd[drawn / 4 % odd.size()] : static_cast<float>(drawn) / 1000.0F;
+  }
+  return logits;
+}
+
+void expect_as_on_the_host(std::span<const float> logits, std::span<const cuda::TopKEntry> best) {
+  std::vector<TokenLogit> expected(best.size());
   select_top_k(logits, expected);
-  for (std::size_t i = 0; i < kBest; ++i) {
+  for (std::size_t i = 0; i < best.size(); ++i) {
     ASSERT_EQ(best[i].token, expected[i].token) << i;
     ASSERT_EQ(best[i].logit, expected[i].logit) << i;
+  }
+}
+
+TEST(TopKKernel, ManyAreOrderedAsOnTheHost) {
+  const std::vector<float> logits = odd_logits(2500);
+  constexpr std::size_t kBest = 1024;
+  std::vector<cuda::TopKKey> keys(3 * kBest);
+  std::vector<cuda::TopKEntry> best(kBest);
+  const cuda::TopKKey* lists = keys.data();
+  cuda::emulation::launch(cuda::top_k_slices, dim3(3, 1), cuda::kTopKThreads, logits.data(), 2500, int{kBest},
+                          keys.data());
+  cuda::emulation::launch(cuda::top_k_merge, dim3(1), cuda::kWarp, lists, 3, int{kBest}, best.data());
+  expect_as_on_the_host(logits, best);
+}
+
+TEST(TopKKernel, FewOfManyAreOrderedAsOnTheHost) {
+  constexpr int kVocab = 3 * cuda::kTopKWide - 100;
+  const std::vector<float> logits = odd_logits(kVocab);
+  for (const int k : {1, 40, 64}) {
+    std::vector<cuda::TopKKey> keys(static_cast<std::size_t>(3 * k));
+    std::vector<cuda::TopKEntry> best(static_cast<std::size_t>(k));
+    const cuda::TopKKey* lists = keys.data();
+    cuda::emulation::launch(cuda::top_k_wide, dim3(3, 1), cuda::kTopKThreads, logits.data(), kVocab, k, keys.data());
+    cuda::emulation::launch(cuda::top_k_join, dim3(1), cuda::kTopKThreads, lists, 3 * k, k, best.data());
+    expect_as_on_the_host(logits, best);
   }
 }
 

@@ -82,21 +82,26 @@ class Step {
 
   template <PackedFormat format, class Epilogue>
   void multiply_as(const MatmulArguments& arguments, const Epilogue& epilogue) {
-    const int blocks = arguments.matrix.n_tiles < kMostBlocks ? arguments.matrix.n_tiles : kMostBlocks;
     // What a warp has of a tile is on its way at once, as far as registers allow.
     constexpr int kMany = format == PackedFormat::w4 ? 8 : format == PackedFormat::w8 ? 4 : 2;
-    const bool long_rows = arguments.matrix.n_groups > 2 * kMatmulWarps;
-    if (shape_.n_rows <= 8 && long_rows) {
-      launch_(matmul<format, 1, kMany, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+    if (shape_.n_rows <= 8 && arguments.matrix.n_groups > 2 * kMatmulWarps) {
+      multiply_in<format, 1, kMany, 1>(arguments, epilogue);
     } else if (shape_.n_rows <= 8) {
-      launch_(matmul<format, 1, 2, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      multiply_in<format, 1, 2, 1>(arguments, epilogue);
     } else if (shape_.n_rows <= 16) {
-      launch_(matmul<format, 2, 2, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      multiply_in<format, 2, 2, 1>(arguments, epilogue);
     } else if (shape_.n_rows <= 32) {
-      launch_(matmul<format, 4, 1, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      multiply_in<format, 4, 1, 2>(arguments, epilogue);
     } else {
-      launch_(matmul<format, 8, 1, Epilogue>, dim3(blocks), kMatmulThreads, arguments, epilogue);
+      multiply_in<format, 8, 1, 2>(arguments, epilogue);
     }
+  }
+
+  template <PackedFormat format, int n8, int ahead, int tiles, class Epilogue>
+  void multiply_in(const MatmulArguments& arguments, const Epilogue& epilogue) {
+    const int needed = (arguments.matrix.n_tiles + tiles - 1) / tiles;
+    launch_(matmul<format, n8, ahead, tiles, Epilogue>, dim3(needed < kMostBlocks ? needed : kMostBlocks),
+            kMatmulThreads, arguments, epilogue);
   }
 
   template <int group, int head_dim>
@@ -127,11 +132,17 @@ class Step {
   }
 
   void pick(const StepOutput& output) {
+    const auto* logits = static_cast<const float*>(memory_.logits);
+    const auto* keys = static_cast<const TopKKey*>(output.keys);
+    const int wide = (model_.n_vocab + kTopKWide - 1) / kTopKWide;
+    if (shape_.top_k <= kMostFew && wide * shape_.top_k <= kTopKJoined) {
+      launch_(top_k_wide, dim3(wide, shape_.n_rows), kTopKThreads, logits, model_.n_vocab, shape_.top_k, output.keys);
+      launch_(top_k_join, dim3(shape_.n_rows), kTopKThreads, keys, wide * shape_.top_k, shape_.top_k, output.best);
+      return;
+    }
     const int slices = (model_.n_vocab + kTopKSlice - 1) / kTopKSlice;
-    launch_(top_k_slices, dim3(slices, shape_.n_rows), kTopKThreads, static_cast<const float*>(memory_.logits),
-            model_.n_vocab, shape_.top_k, output.keys);
-    launch_(top_k_merge, dim3(shape_.n_rows), kWarp, static_cast<const TopKKey*>(output.keys), slices, shape_.top_k,
-            output.best);
+    launch_(top_k_slices, dim3(slices, shape_.n_rows), kTopKThreads, logits, model_.n_vocab, shape_.top_k, output.keys);
+    launch_(top_k_merge, dim3(shape_.n_rows), kWarp, keys, slices, shape_.top_k, output.best);
   }
 
   Launch& launch_;
