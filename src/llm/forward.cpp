@@ -18,7 +18,8 @@ struct Forward::State {
   State(std::unique_ptr<ModelPasses> made, const ForwardOptions& options)
       : passes(std::move(made)),
         executor(*passes, {.batch = {.chunk = static_cast<std::uint32_t>(align_up(options.chunk, kChunkMultiple)),
-                                     .whole_chunks = options.strict && !passes->fused()},
+                                     // Other kernels' bits depend on where a prompt is cut, which must not be chance.
+                                     .whole_chunks = !passes->fused()},
                            .max_waiting = options.max_waiting}) {}
 
   std::unique_ptr<ModelPasses> passes;
