@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "memory/region.hpp"
 #include "memory/system_memory.hpp"
 
 // Newer than the headers of some systems.
@@ -58,6 +59,7 @@ void discard(int fd, ByteRange range) noexcept {
 
 Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range, std::size_t gap) {
   std::vector<ByteRange> found;
+  const auto page = static_cast<off_t>(page_size());
   const auto end = static_cast<off_t>(range.offset + range.size);
   bool is_refused = false;
   // The first place from `at` on that has data, or `end`.
@@ -77,8 +79,10 @@ Result<std::vector<ByteRange>> data_ranges(int fd, ByteRange range, std::size_t 
     if (is_refused) break;
     const off_t hole = lseek(fd, last, SEEK_HOLE);
     is_refused = hole < 0;
-    const off_t run_end = std::min(hole, end);
-    found.push_back({static_cast<std::size_t>(data), static_cast<std::size_t>(run_end - data)});
+    // The file's units may be smaller than the process's pages, where these are emulated.
+    const off_t run_start = data - data % page;
+    const off_t run_end = std::min((hole + page - 1) / page * page, end);
+    found.push_back({static_cast<std::size_t>(run_start), static_cast<std::size_t>(run_end - run_start)});
     data = find_data(run_end);
   }
   if (is_refused) {
