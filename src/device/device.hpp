@@ -41,8 +41,8 @@ struct DeviceCapabilities {
   std::size_t tensor_alignment = 1;   ///< bytes, a power of two: address of each tensor that a kernel reads or writes
   std::size_t max_import = SIZE_MAX;  ///< bytes in one import
   std::uint32_t prompt_chunk = 512;   ///< tokens of a prompt that are best computed at once
-  /// Rows of activations from which products with quantized weights are made in bf16 rather than in the weights' type; 0:
-  /// never.
+  /// Rows of activations from which products with quantized weights are made in bf16 rather than in the weights' type;
+  /// 0: never.
   std::uint32_t bf16_products_from = 0;
 };
 
