@@ -7,11 +7,18 @@ namespace driftwood {
 Crew::Crew(unsigned most_helpers) {
   const unsigned n = std::min(most_helpers, std::max(1U, std::thread::hardware_concurrency()) - 1);
   for (unsigned i = 0; i < n; ++i) {
-    helpers_.emplace_back([this](const std::stop_token& stop) { help(stop); });
+    helpers_.emplace_back([this] { help(); });
   }
 }
 
-Crew::~Crew() { helpers_.clear(); }
+Crew::~Crew() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& helper : helpers_) helper.join();
+}
 
 void Crew::run(std::size_t n, const std::function<void(std::size_t)>& work) {
   if (helpers_.empty() || n < 2) {
@@ -33,10 +40,12 @@ void Crew::run(std::size_t n, const std::function<void(std::size_t)>& work) {
   idle_.wait(lock, [this] { return working_ == 0; });
 }
 
-void Crew::help(const std::stop_token& stop) {
+void Crew::help() {
   std::uint64_t seen = 0;
   std::unique_lock lock(mutex_);
-  while (wake_.wait(lock, stop, [&] { return job_ != seen; })) {
+  while (true) {
+    wake_.wait(lock, [&] { return ended_ || job_ != seen; });
+    if (ended_) return;
     seen = job_;
     if (work_ == nullptr) continue;
     const auto& work = *work_;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -26,17 +27,18 @@ class Crew {
   void run(std::size_t n, const std::function<void(std::size_t)>& work);
 
  private:
-  void help(const std::stop_token& stop);
+  void help();
 
   std::mutex mutex_;
-  std::condition_variable_any wake_;
+  std::condition_variable wake_;
   std::condition_variable idle_;
   const std::function<void(std::size_t)>* work_ = nullptr;  ///< null: none, or all taken
   std::size_t count_ = 0;
   std::uint64_t job_ = 0;
   int working_ = 0;  ///< helpers
   std::atomic<std::size_t> next_{0};
-  std::vector<std::jthread> helpers_;
+  bool ended_ = false;
+  std::vector<std::thread> helpers_;
 };
 
 }  // namespace driftwood

@@ -1,0 +1,39 @@
+// Each piece of the work is done once, whoever does it, and run() waits for all.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+#include "core/crew.hpp"
+
+namespace driftwood {
+namespace {
+
+TEST(Crew, EachPieceIsDoneOnceBeforeRunReturns) {
+  Crew crew(7);
+  for (const std::size_t n : {0, 1, 2, 3, 64, 1000}) {
+    std::vector<std::atomic<int>> done(n);
+    crew.run(n, [&](std::size_t i) { ++done[i]; });
+    for (const auto& count : done) EXPECT_EQ(count, 1);
+  }
+}
+
+TEST(Crew, HelpersThatComeLateTouchNothingOfAnEarlierRun) {
+  Crew crew(7);
+  std::atomic<std::size_t> sum{0};
+  for (std::size_t round = 0; round < 5000; ++round) {
+    const std::vector<std::size_t> pieces(3, round);
+    crew.run(pieces.size(), [&](std::size_t i) { sum += pieces[i]; });
+  }
+  EXPECT_EQ(sum, 3 * (4999 * 5000 / 2));
+}
+
+TEST(Crew, WithoutHelpersTheCallerDoesAll) {
+  Crew crew(0);
+  int count = 0;
+  crew.run(5, [&](std::size_t) { ++count; });
+  EXPECT_EQ(count, 5);
+}
+
+}  // namespace
+}  // namespace driftwood
