@@ -80,13 +80,13 @@ Result<void> CopyFile::write(Place& place, std::size_t offset, std::span<const s
 void CopyFile::give_back(Place place) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    const auto empty = std::ranges::find(spares_, std::size_t{0}, [](const Place& spare) { return spare.range.size; });
-    if (!closed_ && place.range.size <= kLargestSpare && empty != spares_.end()) {
-      *empty = std::move(place);
-      return;
+    // The larger ones are kept: their pages cost more, and less would fit into the others.
+    Place& smallest = *std::ranges::min_element(spares_, {}, [](const Place& spare) { return spare.range.size; });
+    if (!closed_ && place.range.size <= kLargestSpare && place.range.size > smallest.range.size) {
+      std::swap(smallest, place);
     }
   }
-  system_memory::discard(fd(), place.range);
+  if (place.range.size != 0) system_memory::discard(fd(), place.range);
 }
 
 void CopyFile::close() noexcept {

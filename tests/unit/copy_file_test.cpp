@@ -60,6 +60,17 @@ TEST(CopyFile, PlaceThatIsMuchTooLargeIsLeftForLargerCopies) {
   EXPECT_EQ(take(*file, 200 * page_size()).range, range);
 }
 
+TEST(CopyFile, SmallPlacesDoNotKeepALargerOneFromUseAgain) {
+  const auto file = make_file();
+  std::vector<CopyFile::Place> small;
+  for (int i = 0; i < 5; ++i) small.push_back(take(*file, page_size()));
+  CopyFile::Place large = take(*file, 70 * page_size());
+  const ByteRange range = large.range;
+  for (CopyFile::Place& place : small) file->give_back(std::move(place));
+  file->give_back(std::move(large));
+  EXPECT_EQ(take(*file, 70 * page_size()).range, range);
+}
+
 TEST(CopyFile, FreshPlaceIsZeroEvenAfterOthersWereGivenBack) {
   const auto file = make_file();
   const std::size_t size = 4 * page_size();
