@@ -63,7 +63,7 @@ Result<Report> run_chain(const Options& options) {
   say("chain: calls into the host");
   DW_TRY(measure_calls(*guest, options.short_run, report));
   say("chain: GEMM by the guest and natively");
-  DW_TRY(measure_gemm(*device, *guest, options.short_run, report));
+  DW_TRY(measure_gemm(*device, *guest, {.short_run = options.short_run, .suffix = {}}, report));
   report.add_fact("bytes_copied", device->bytes_copied());
   return report;
 }

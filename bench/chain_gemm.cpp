@@ -8,21 +8,18 @@
 namespace driftwood::bench {
 namespace {
 
-constexpr std::int64_t kN = 128;
-constexpr std::size_t kMatrixBytes = kN * kN * sizeof(float);
-/// Products in a slice: long enough for the clock, short enough for both sides to meet the same machine.
-constexpr std::int32_t kSlice = 16;
 constexpr Rounds kRounds{.warm_up = 20, .at_most = 1500, .at_least = 25, .seconds = 20};
 constexpr Rounds kShortRounds{.warm_up = 5, .at_most = 150, .at_least = 3, .seconds = 2};
 
 /// The guest's own product, asked for by the host: the same operands and result in the same place.
-Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import) {
-  DW_TRY_ASSIGN(const std::size_t a_offset, guest.address("address_of_a", kMatrixBytes));
-  DW_TRY_ASSIGN(const std::size_t b_offset, guest.address("address_of_b", kMatrixBytes));
-  DW_TRY_ASSIGN(const std::size_t c_offset, guest.address("address_of_c", kMatrixBytes));
+Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import, std::int64_t n) {
+  const std::size_t bytes = static_cast<std::size_t>(n) * static_cast<std::size_t>(n) * sizeof(float);
+  DW_TRY_ASSIGN(const std::size_t a_offset, guest.address("address_of_a", bytes));
+  DW_TRY_ASSIGN(const std::size_t b_offset, guest.address("address_of_b", bytes));
+  DW_TRY_ASSIGN(const std::size_t c_offset, guest.address("address_of_c", bytes));
   return Graph::create(device, 8, [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
-    ggml_tensor* a = ggml_new_tensor_2d(context, GGML_TYPE_F32, kN, kN);
-    ggml_tensor* b = ggml_new_tensor_2d(context, GGML_TYPE_F32, kN, kN);
+    ggml_tensor* a = ggml_new_tensor_2d(context, GGML_TYPE_F32, n, n);
+    ggml_tensor* b = ggml_new_tensor_2d(context, GGML_TYPE_F32, n, n);
     DW_TRY(graph.bind(a, import, a_offset));
     DW_TRY(graph.bind(b, import, b_offset));
     ggml_tensor* c = ggml_mul_mat(context, a, b);
@@ -38,42 +35,44 @@ Result<void> check(Guest& guest, std::string_view who, const Measurement& multip
   DW_TRY(multiply());
   DW_TRY_ASSIGN(const std::int32_t errors, guest.call("errors"));
   if (errors == 0) return {};
-  return fail(ErrorCode::internal,
-              fmt::format("{} of {} elements of the product made {} are wrong.", errors, kN * kN, who));
+  return fail(ErrorCode::internal, fmt::format("{} elements of the product made {} are wrong.", errors, who));
 }
 
 }  // namespace
 
-Result<void> measure_gemm(Device& device, Guest& guest, bool short_run, Report& report, std::string_view suffix) {
+Result<void> measure_gemm(Device& device, Guest& guest, const GemmOptions& options, Report& report) {
+  const std::int32_t slice = options.slice;
   DW_TRY_ASSIGN(const Import import, device.import(guest.memory(), {0, guest.memory().size()}, Require::any));
-  DW_TRY_ASSIGN(const auto graph, native_gemm(device, guest, import));
+  DW_TRY_ASSIGN(const auto graph, native_gemm(device, guest, import, options.n));
   const Measurement by_guest = [&]() -> Result<double> {
     const Stopwatch watch;
-    DW_TRY(guest.call("gemms", {{kSlice}}));
-    return watch.elapsed_us() / kSlice;
+    DW_TRY(guest.call("gemms", {{slice}}));
+    return watch.elapsed_us() / slice;
   };
   const Measurement by_host = [&]() -> Result<double> {
     const Stopwatch watch;
-    for (std::int32_t i = 0; i < kSlice; ++i) DW_TRY(graph->run());
-    return watch.elapsed_us() / kSlice;
+    for (std::int32_t i = 0; i < slice; ++i) DW_TRY(graph->run());
+    return watch.elapsed_us() / slice;
   };
   DW_TRY(check(guest, "by the guest", by_guest));
   DW_TRY(check(guest, "natively", by_host));
   const Measurement sides[] = {by_guest, by_host};
-  DW_TRY_ASSIGN(auto us, interleave(sides, short_run ? kShortRounds : kRounds));
+  DW_TRY_ASSIGN(auto us, interleave(sides, options.short_run ? kShortRounds : kRounds));
   DW_TRY(check(guest, "by the guest", by_guest));
 
-  report.add({.name = fmt::format("gemm_ratio{}", suffix),
+  report.add({.name = fmt::format("gemm_ratio{}", options.suffix),
               .unit = "ratio",
-              .counts = "gemm_guest_us / gemm_native_us, each slice of 16 against its neighbour",
+              .counts = fmt::format("gemm_guest_us / gemm_native_us, each slice of {} against its neighbour", slice),
               .summary = summarize(pair_ratios(us[0], us[1])),
               .goal = Goal{Goal::Side::at_most, 1.02}});
-  report.add({.name = fmt::format("gemm_guest_us{}", suffix),
+  report.add({.name = fmt::format("gemm_guest_us{}", options.suffix),
               .unit = "us",
-              .counts = "a 128x128 f32 GEMM by a guest's loop over dw_tensor_run, its records checked each time",
+              .counts = fmt::format("a {0}x{0} f32 GEMM by a guest's loop over dw_tensor_run, its records checked each "
+                                    "time",
+                                    options.n),
               .summary = summarize(std::move(us[0])),
               .goal = {}});
-  report.add({.name = fmt::format("gemm_native_us{}", suffix),
+  report.add({.name = fmt::format("gemm_native_us{}", options.suffix),
               .unit = "us",
               .counts = "the same product over the same bytes by the host's loop over Graph::run",
               .summary = summarize(std::move(us[1])),

@@ -12,7 +12,7 @@
 namespace driftwood::bench {
 
 void GpuBench::add_ratio(std::string name, const std::vector<double>& theirs, const std::vector<double>& ours,
-                         double goal, std::string counts) {
+                         std::optional<double> goal, std::string counts) {
   report.add({.name = name + "_us",
               .unit = "us",
               .counts = "Driftwood's side of " + name,
@@ -27,7 +27,7 @@ void GpuBench::add_ratio(std::string name, const std::vector<double>& theirs, co
               .unit = "ratio",
               .counts = std::move(counts),
               .summary = summarize(pair_ratios(theirs, ours)),
-              .goal = Goal{Goal::Side::at_least, goal}});
+              .goal = goal ? std::optional(Goal{Goal::Side::at_least, *goal}) : std::nullopt});
 }
 
 void GpuBench::run_part(const char* name, Result<void> (*part)(GpuBench& bench)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,8 +29,8 @@ struct GpuBench {
     return std::span(tokens).subspan(first, count);
   }
   /// libllama's time over Driftwood's.
-  void add_ratio(std::string name, const std::vector<double>& theirs, const std::vector<double>& ours, double goal,
-                 std::string counts);
+  void add_ratio(std::string name, const std::vector<double>& theirs, const std::vector<double>& ours,
+                 std::optional<double> goal, std::string counts);
   /// A part that failed is named with its reason, and the others go on.
   void run_part(const char* name, Result<void> (*part)(GpuBench& bench));
 };

@@ -71,11 +71,16 @@ Result<void> measure_gpu_memory(GpuBench& bench) {
 }
 
 Result<void> measure_gpu_gemm(GpuBench& bench) {
+  Device& device = bench.host->device();
   DW_TRY_ASSIGN(auto engine, Engine::create());
-  GuestHostOptions host;
-  host.device = &bench.host->device();
-  DW_TRY_ASSIGN(auto guest, Guest::spawn(*engine, chain_guest(), std::move(host)));
-  return measure_gemm(bench.host->device(), *guest, true, bench.report, "_128");
+  const auto measure = [&](std::span<const std::byte> module, const GemmOptions& options) -> Result<void> {
+    GuestHostOptions host;
+    host.device = &device;
+    DW_TRY_ASSIGN(auto guest, Guest::spawn(*engine, module, std::move(host)));
+    return measure_gemm(device, *guest, options, bench.report);
+  };
+  DW_TRY(measure(chain_guest(), {.short_run = true, .suffix = "_128"}));
+  return measure(chain_guest_4096(), {.n = 4096, .slice = 1, .short_run = true, .suffix = "_4096"});
 }
 
 }  // namespace driftwood::bench

@@ -2,6 +2,10 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <optional>
+#include <string_view>
+#include <vector>
+
 #include "core/clock.hpp"
 #include "device/mirror/mirror_cache.hpp"
 #include "gpu.hpp"
@@ -14,6 +18,29 @@ constexpr std::uint32_t kTokens = 4096;
 constexpr std::uint32_t kTurn = 100;
 constexpr int kTurns = 9;
 constexpr int kThaws = 11;
+
+/// What thaws with a token took, and where the time went.
+struct Thaws {
+  std::vector<double> us;
+  std::vector<double> actor_us;   ///< making the actor
+  std::vector<double> mirror_us;  ///< getting its rows ready on the card
+  std::vector<double> copy_us;    ///< of that, copies from the host
+  std::uint64_t maps = 0;         ///< chunks mapped by the last one
+
+  void add_parts_to(Report& report, std::string_view mirror) {
+    const auto add = [&](std::string_view part, std::string_view counts, std::vector<double>& part_us) {
+      report.add({.name = fmt::format("thaw_{}_{}_us", mirror, part),
+                  .unit = "us",
+                  .counts = fmt::format("of a thaw and a token, mirror {}: {}", mirror, counts),
+                  .summary = summarize(std::move(part_us)),
+                  .goal = {}});
+    };
+    add("actor", "until the actor is there", actor_us);
+    add("mirror", "getting its rows ready on the card", mirror_us);
+    add("copy", "of that, copies from the host", copy_us);
+    report.add_fact(fmt::format("thaw_{}_chunks_mapped", mirror), maps);
+  }
+};
 
 struct PinnedBytes {
   std::uint8_t* data = nullptr;
@@ -66,25 +93,37 @@ Result<void> measure_gpu_state(GpuBench& bench) {
   DW_TRY_ASSIGN(auto source, Session::start(*bench.host, kGpuCtx));
   DW_TRY(source->append(bench.text(0, kTokens)));
   DW_TRY_ASSIGN(snapshot, source->actor().freeze());
-  std::vector<double> cold_us;
-  std::vector<double> warm_us;
+  Thaws cold;
+  Thaws unmapped;
+  Thaws warm;
   std::vector<double> set_us;
   std::vector<double> load_us;
   std::vector<double> prefill_us;
-  const auto thaw = [&](std::vector<double>& us, bool keep) -> Result<void> {
+  const auto thaw = [&](Thaws& thaws, bool keep) -> Result<void> {
+    const MirrorUse before = mirrors->use();
     const Stopwatch watch;
     DW_TRY_ASSIGN(const auto thawed, Session::thaw(*bench.host, snapshot));
+    const double actor_us = watch.elapsed_us();
     DW_TRY(thawed->generate(1));
-    if (keep) us.push_back(watch.elapsed_us());
+    const double us = watch.elapsed_us();
+    if (!keep) return {};
+    const MirrorUse after = mirrors->use();
+    thaws.us.push_back(us);
+    thaws.actor_us.push_back(actor_us);
+    thaws.mirror_us.push_back(static_cast<double>(after.prepare_ns - before.prepare_ns) / 1e3);
+    thaws.copy_us.push_back(static_cast<double>(after.copy_in_ns - before.copy_in_ns) / 1e3);
+    thaws.maps = after.maps - before.maps;
     return {};
   };
   for (int i = -2; i < kThaws; ++i) {
     mirrors->drop();
-    DW_TRY(thaw(cold_us, i >= 0));
+    DW_TRY(thaw(unmapped, i >= 0));
+    mirrors->forget();
+    DW_TRY(thaw(cold, i >= 0));
     // Whoever had the rows on the card last is still there.
     DW_TRY(source->generate(1));
     DW_TRY(source->rewind(kTokens));
-    DW_TRY(thaw(warm_us, i >= 0));
+    DW_TRY(thaw(warm, i >= 0));
     for (std::vector<double>* us : {&set_us, &load_us}) {
       DW_TRY(peer->rewind(0));
       const Stopwatch watch;
@@ -100,20 +139,26 @@ Result<void> measure_gpu_state(GpuBench& bench) {
       if (i >= 0) prefill_us.push_back(watch.elapsed_us());
     }
   }
-  const char* counts = "libllama's state {} and one token / thaw and one token, mirror {}";
-  bench.add_ratio("thaw_token_cold_vs_set_4096", set_us, cold_us, 1,
-                  fmt::format(fmt::runtime(counts), "set from pinned memory", "cold"));
-  bench.add_ratio("thaw_token_warm_vs_set_4096", set_us, warm_us, 2,
-                  fmt::format(fmt::runtime(counts), "set from pinned memory", "still there"));
-  bench.add_ratio("thaw_token_vs_file_4096", load_us, warm_us, 5,
-                  fmt::format(fmt::runtime(counts), "loaded from a file", "still there"));
+  const char* counts = "libllama's state {} and one token / thaw and one token, {}";
+  bench.add_ratio("thaw_token_cold_vs_set_4096", set_us, cold.us, 1,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory", "the rows no longer on the card"));
+  bench.add_ratio("thaw_token_unmapped_vs_set_4096", set_us, unmapped.us, std::nullopt,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory",
+                              "the rows no longer on the card, and no addresses left for them"));
+  bench.add_ratio("thaw_token_warm_vs_set_4096", set_us, warm.us, 2,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory", "the rows still on the card"));
+  bench.add_ratio("thaw_token_vs_file_4096", load_us, warm.us, 5,
+                  fmt::format(fmt::runtime(counts), "loaded from a file", "the rows still on the card"));
   std::vector<double> against;
-  for (const double us : prefill_us) against.push_back(us / summarize(warm_us).median);
+  for (const double us : prefill_us) against.push_back(us / summarize(warm.us).median);
   bench.report.add({.name = "thaw_vs_prefill_4096",
                     .unit = "ratio",
                     .counts = "Driftwood's own prefill of 4,096 tokens / thaw and one token, mirror still there",
                     .summary = summarize(std::move(against)),
                     .goal = Goal{Goal::Side::at_least, 15}});
+  cold.add_parts_to(bench.report, "cold");
+  unmapped.add_parts_to(bench.report, "unmapped");
+  warm.add_parts_to(bench.report, "warm");
   return {};
 }
 

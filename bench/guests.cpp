@@ -2,6 +2,8 @@
 
 extern "C" const unsigned char driftwood_bench_chain_wasm[];
 extern "C" const std::size_t driftwood_bench_chain_wasm_size;
+extern "C" const unsigned char driftwood_bench_chain_4096_wasm[];
+extern "C" const std::size_t driftwood_bench_chain_4096_wasm_size;
 extern "C" const unsigned char driftwood_bench_forward_wasm[];
 extern "C" const std::size_t driftwood_bench_forward_wasm_size;
 extern "C" const unsigned char driftwood_bench_many_wasm[];
@@ -28,6 +30,9 @@ std::span<const std::byte> bytes(const unsigned char* data, std::size_t size) {
 
 std::span<const std::byte> chain_guest() noexcept {
   return bytes(driftwood_bench_chain_wasm, driftwood_bench_chain_wasm_size);
+}
+std::span<const std::byte> chain_guest_4096() noexcept {
+  return bytes(driftwood_bench_chain_4096_wasm, driftwood_bench_chain_4096_wasm_size);
 }
 std::span<const std::byte> forward_guest() noexcept {
   return bytes(driftwood_bench_forward_wasm, driftwood_bench_forward_wasm_size);

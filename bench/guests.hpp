@@ -7,6 +7,7 @@
 namespace driftwood::bench {
 
 std::span<const std::byte> chain_guest() noexcept;          ///< bench/guests/chain.c
+std::span<const std::byte> chain_guest_4096() noexcept;     ///< the same with matrices of 4,096
 std::span<const std::byte> forward_guest() noexcept;        ///< bench/guests/forward.c
 std::span<const std::byte> many_guest() noexcept;           ///< bench/guests/many.c
 std::span<const std::byte> pong_guest() noexcept;           ///< bench/guests/pong.c

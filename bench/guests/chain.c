@@ -1,7 +1,11 @@
 /* The guest of the benchmark chain: calls into the host, and products of matrices in its own linear memory. */
 #include "driftwood.h"
 
+#ifndef N
 #define N 128
+#endif
+/* Rows and columns of the product between those that are checked: enough of it in a moment. */
+#define STEP (N / 64 - 1)
 #define PAGE 65536
 
 static float a[N * N] __attribute__((aligned(PAGE)));
@@ -39,11 +43,11 @@ DW_EXPORT("gemms") int32_t gemms(int32_t count) {
   return 0;
 }
 
-/* Elements of c that are not what they should be. */
+/* Elements of c that are not what they should be, of those that are looked at. */
 DW_EXPORT("errors") int32_t errors(void) {
   int32_t wrong = 0;
-  for (int j = 0; j < N; ++j) {
-    for (int i = 0; i < N; ++i) {
+  for (int j = 0; j < N; j += STEP) {
+    for (int i = 0; i < N; i += STEP) {
       float sum = 0;
       for (int k = 0; k < N; ++k) sum += a[i * N + k] * b[j * N + k];
       wrong += c[j * N + i] != sum;

@@ -19,6 +19,7 @@ using namespace driftwood::testing;
 class MirroredForward : public ::testing::Test {
  protected:
   static constexpr std::uint32_t kCtx = 400;
+  static constexpr std::size_t kMirrorChunk = 64 * kKiB;  ///< the null device's
 
   struct Side {
     std::unique_ptr<Device> device;
@@ -171,6 +172,71 @@ TEST_F(MirroredForward, AThawReadsTheImageWhereTheMirrorIsGone) {
   Sequence thawed(*mirrored_.model, parent, image);
   EXPECT_EQ(run(mirrored_, thawed, 200, 1), run(plain_, fresh, 200, 1));
   EXPECT_EQ(use().copied_in, 200 * parent.layout().token_stride);
+}
+
+TEST_F(MirroredForward, AThawAfterAnotherMapsNothingAnew) {
+  Sequence parent(*mirrored_.model, kCtx);
+  run(mirrored_, parent, 0, 256);
+  const auto image = parent.freeze(*mirrored_.model);
+  Sequence fresh(*plain_.model, kCtx);
+  run(plain_, fresh, 0, 256);
+  const std::vector<float> expected = run(plain_, fresh, 256, 1);
+  std::uint64_t maps = 0;
+  for (int i = 0; i < 3; ++i) {
+    Sequence thawed(*mirrored_.model, parent, image);
+    EXPECT_EQ(run(mirrored_, thawed, 256, 1), expected);
+    if (i > 0) {
+      EXPECT_EQ(use().maps, maps);
+    }
+    maps = use().maps;
+  }
+  EXPECT_GT(maps, 0);
+  EXPECT_EQ(use().copied_in, 0);
+}
+
+TEST_F(MirroredForward, ForgottenRowsAreCopiedToWhereOthersWere) {
+  Sequence parent(*mirrored_.model, kCtx);
+  run(mirrored_, parent, 0, 200);
+  const auto image = parent.freeze(*mirrored_.model);
+  Sequence fresh(*plain_.model, kCtx);
+  run(plain_, fresh, 0, 200);
+  mirrored_.device->mirrors()->forget();
+  const MirrorUse before = use();
+  Sequence thawed(*mirrored_.model, parent, image);
+  EXPECT_EQ(run(mirrored_, thawed, 200, 1), run(plain_, fresh, 200, 1));
+  EXPECT_EQ(use().copied_in, 200 * parent.layout().token_stride);
+  EXPECT_EQ(use().maps, before.maps);
+  EXPECT_EQ(use().chunks, before.chunks);
+}
+
+TEST_F(MirroredForward, WhatAnotherLeftBehindTheRowsIsCleared) {
+  constexpr std::size_t kBytes = 4 * kMirrorChunk;
+  constexpr std::size_t kRows = kMirrorChunk + 1000;
+  const auto nothing = [](std::byte byte) { return byte == std::byte{}; };
+  for (const std::byte fill : {std::byte{0x7f}, std::byte{1}}) {
+    auto region = value_of(Region::create({.reserve = kBytes, .commit = kBytes}));
+    std::ranges::fill(region->bytes(), fill);
+    const Import import = value_of(mirrored_.device->import(*region, {0, kBytes}, Require::any));
+    // The first one has rows everywhere.
+    const std::size_t valid = fill == std::byte{0x7f} ? kBytes : kRows;
+    const auto hold = value_of(mirrored_.device->mirrors()->prepare(
+        {.memory = &import, .range = {0, kBytes}, .valid = valid, .end = std::min(valid + 100, kBytes)}));
+    const std::span shown(hold.device(), align_up(valid, kMirrorChunk));
+    EXPECT_TRUE(std::ranges::all_of(shown.first(valid), [&](std::byte byte) { return byte == fill; }));
+    EXPECT_TRUE(std::ranges::all_of(shown.subspan(valid), nothing));
+  }
+}
+
+TEST_F(MirroredForward, AFullCacheGivesTheMemoryOfWhoWaitedLongest) {
+  const Side small = open(5);
+  Sequence first(*small.model, kCtx);
+  Sequence second(*small.model, kCtx);
+  Sequence expected(*plain_.model, kCtx);
+  run(small, first, 0, 200);
+  EXPECT_EQ(run(small, second, 3, 200), run(plain_, expected, 3, 200));
+  const MirrorUse use = small.device->mirrors()->use();
+  EXPECT_EQ(use.evictions, 1);
+  EXPECT_EQ(use.maps, use.chunks) << "what was mapped for the first was mapped anew for the second";
 }
 
 TEST_F(MirroredForward, ASmallBudgetEvictsWhoWaitedLongest) {

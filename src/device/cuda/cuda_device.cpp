@@ -38,7 +38,7 @@ class CudaDevice final : public Device {
 
   /// `budget`: of the mirrors, in bytes.
   Result<void> add_mirrors(std::size_t budget) {
-    DW_TRY_ASSIGN(staging_, Staging::create());
+    DW_TRY_ASSIGN(staging_, Staging::create(number_));
     DW_TRY_ASSIGN(auto memory, CudaMirrorMemory::create(number_, buffer_type(), *staging_));
     DW_TRY_ASSIGN(mirrors_, MirrorCache::create(std::move(memory), budget));
     return {};

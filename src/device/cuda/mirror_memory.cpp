@@ -85,10 +85,16 @@ Result<void> CudaMirrorMemory::map(std::byte* at, ChunkHandle chunk) {
   return {};
 }
 
-void CudaMirrorMemory::unmap(std::byte* at) noexcept {
+void CudaMirrorMemory::unmap(std::byte* at, std::size_t size) noexcept {
   // The addresses must be allowed and out of use before they are taken away.
   (void)allow_mapped();
-  cuMemUnmap(address_of(at), chunk_size_);
+  cuMemUnmap(address_of(at), size);
+}
+
+Result<void> CudaMirrorMemory::clear(std::byte* at, std::size_t size) {
+  DW_TRY(allow_mapped());
+  touched_ = true;
+  return check(cudaMemsetAsync(at, 0, size, staging_->stream()), "clearing KV rows");
 }
 
 Result<void> CudaMirrorMemory::allow_mapped() {

@@ -3,45 +3,59 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/bytes.hpp"
 #include "device/cuda/status.hpp"
 
 namespace driftwood::cuda {
-namespace {
 
-constexpr std::size_t kBlock = 128 * kKiB;  // that a thread takes at once
-constexpr std::size_t kAlone = 512 * kKiB;  // less is copied by the caller
-
-}  // namespace
-
-Result<std::unique_ptr<Staging>> Staging::create() {
-  std::unique_ptr<Staging> staging(new Staging());
+Result<std::unique_ptr<Staging>> Staging::create(int device) {
+  std::unique_ptr<Staging> staging(new Staging(device));
   DW_TRY(check(cudaStreamCreateWithFlags(&staging->stream_, cudaStreamNonBlocking), "making a stream"));
-  for (Slot& slot : staging->slots_) {
-    void* bytes = nullptr;
-    DW_TRY(check(cudaHostAlloc(&bytes, kSlotBytes, cudaHostAllocDefault), "pinning memory for copies"));
-    slot.bytes = static_cast<std::byte*>(bytes);
-    DW_TRY(check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "making an event"));
+  for (Lane& lane : staging->lanes_) {
+    for (Slot& slot : lane.slots) {
+      void* bytes = nullptr;
+      DW_TRY(check(cudaHostAlloc(&bytes, kSlotBytes, cudaHostAllocDefault), "pinning memory for copies"));
+      slot.bytes = static_cast<std::byte*>(bytes);
+      DW_TRY(check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "making an event"));
+    }
   }
   return staging;
 }
 
 Staging::~Staging() {
-  for (Slot& slot : slots_) {
-    if (slot.done != nullptr) cudaEventDestroy(slot.done);
-    if (slot.bytes != nullptr) cudaFreeHost(slot.bytes);
+  for (Lane& lane : lanes_) {
+    for (Slot& slot : lane.slots) {
+      if (slot.done != nullptr) cudaEventDestroy(slot.done);
+      if (slot.bytes != nullptr) cudaFreeHost(slot.bytes);
+    }
   }
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 
+template <typename Work>
+Result<void> Staging::in_lanes(std::size_t size, const Work& work) {
+  const std::size_t n = std::clamp<std::size_t>(size / kSlotBytes, 1, kLanes);
+  std::array<Result<void>, kLanes> done;
+  crew_.run(n, [&](std::size_t i) {
+    done[i] = check(cudaSetDevice(device_), "choosing the device");
+    if (done[i]) done[i] = work(lanes_[i]);
+  });
+  for (Result<void>& one : done) DW_TRY(one);
+  return {};
+}
+
 Result<void> Staging::to_device(std::byte* to, const std::byte* host, std::size_t size) {
-  for (std::size_t done = 0; done < size; done += kSlotBytes) {
-    const std::size_t piece = std::min(kSlotBytes, size - done);
-    Slot& slot = slots_[next_++ % kSlots];
+  Job job{.to = to, .from = host, .size = size};
+  return in_lanes(size, [&](Lane& lane) { return send(job, lane); });
+}
+
+Result<void> Staging::send(Job& job, Lane& lane) {
+  for (std::size_t at = job.next.fetch_add(kSlotBytes); at < job.size; at = job.next.fetch_add(kSlotBytes)) {
+    const std::size_t piece = std::min(kSlotBytes, job.size - at);
+    Slot& slot = lane.turn();
     DW_TRY(check(cudaEventSynchronize(slot.done), "copying to the device"));
-    copy_in_parallel(slot.bytes, host + done, piece);
-    DW_TRY(
-        check(cudaMemcpyAsync(to + done, slot.bytes, piece, cudaMemcpyHostToDevice, stream_), "copying to the device"));
+    std::memcpy(slot.bytes, job.from + at, piece);
+    DW_TRY(check(cudaMemcpyAsync(job.to + at, slot.bytes, piece, cudaMemcpyHostToDevice, stream_),
+                 "copying to the device"));
     DW_TRY(check(cudaEventRecord(slot.done, stream_), "copying to the device"));
   }
   return {};
@@ -49,38 +63,36 @@ Result<void> Staging::to_device(std::byte* to, const std::byte* host, std::size_
 
 Result<void> Staging::to_host(std::byte* host, const std::byte* from, std::size_t size) {
   DW_TRY(finish());
-  std::size_t asked = 0;
-  std::array<std::size_t, kSlots> at{};
-  for (std::size_t done = 0; done < size;) {
-    // As many pieces as there are slots are on their way.
-    while (asked < size && asked - done < kSlots * kSlotBytes) {
-      const std::size_t index = asked / kSlotBytes % kSlots;
-      const std::size_t piece = std::min(kSlotBytes, size - asked);
-      at[index] = piece;
-      DW_TRY(check(cudaMemcpyAsync(slots_[index].bytes, from + asked, piece, cudaMemcpyDeviceToHost, stream_),
-                   "copying to the host"));
-      DW_TRY(check(cudaEventRecord(slots_[index].done, stream_), "copying to the host"));
-      asked += piece;
-    }
-    const std::size_t index = done / kSlotBytes % kSlots;
-    DW_TRY(check(cudaEventSynchronize(slots_[index].done), "copying to the host"));
-    copy_in_parallel(host + done, slots_[index].bytes, at[index]);
-    done += at[index];
+  Job job{.to = host, .from = from, .size = size};
+  return in_lanes(size, [&](Lane& lane) { return fetch(job, lane); });
+}
+
+Result<void> Staging::fetch(Job& job, Lane& lane) {
+  struct Piece {
+    Slot* slot = nullptr;
+    std::size_t at = 0;
+    std::size_t size = 0;
+  };
+  const auto ask = [&]() -> Result<Piece> {
+    const std::size_t at = job.next.fetch_add(kSlotBytes);
+    if (at >= job.size) return Piece{};
+    const Piece piece{&lane.turn(), at, std::min(kSlotBytes, job.size - at)};
+    DW_TRY(check(cudaMemcpyAsync(piece.slot->bytes, job.from + at, piece.size, cudaMemcpyDeviceToHost, stream_),
+                 "copying to the host"));
+    DW_TRY(check(cudaEventRecord(piece.slot->done, stream_), "copying to the host"));
+    return piece;
+  };
+  // One piece is on its way while the one before it is moved on.
+  DW_TRY_ASSIGN(Piece here, ask());
+  while (here.slot != nullptr) {
+    DW_TRY_ASSIGN(const Piece next, ask());
+    DW_TRY(check(cudaEventSynchronize(here.slot->done), "copying to the host"));
+    std::memcpy(job.to + here.at, here.slot->bytes, here.size);
+    here = next;
   }
   return {};
 }
 
 Result<void> Staging::finish() { return check(cudaStreamSynchronize(stream_), "copying"); }
-
-void Staging::copy_in_parallel(std::byte* to, const std::byte* from, std::size_t size) {
-  if (size <= kAlone) {
-    std::memcpy(to, from, size);
-    return;
-  }
-  crew_.run((size + kBlock - 1) / kBlock, [&](std::size_t block) {
-    const std::size_t at = block * kBlock;
-    std::memcpy(to + at, from + at, std::min(kBlock, size - at));
-  });
-}
 
 }  // namespace driftwood::cuda

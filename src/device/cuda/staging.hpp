@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 
@@ -18,7 +19,7 @@ namespace driftwood::cuda {
 
 class Staging {
  public:
-  static Result<std::unique_ptr<Staging>> create();
+  static Result<std::unique_ptr<Staging>> create(int device);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -29,22 +30,40 @@ class Staging {
   cudaStream_t stream() const noexcept { return stream_; }
 
  private:
-  static constexpr std::size_t kSlots = 4;
-  static constexpr std::size_t kSlotBytes = std::size_t{4} << 20;
+  // A thread works in a lane of its own, which never waits for another's; its slots take turns. A slot is large enough
+  // to be worth a call to the driver; all of them together stay in the processor's cache.
+  static constexpr std::size_t kLanes = 12;
+  static constexpr std::size_t kSlots = 2;
+  static constexpr std::size_t kSlotBytes = std::size_t{512} << 10;
 
   struct Slot {
     std::byte* bytes = nullptr;
     cudaEvent_t done = nullptr;  ///< of its last copy over the bus
   };
+  struct Lane {
+    std::array<Slot, kSlots> slots;
+    std::size_t next = 0;
+    Slot& turn() noexcept { return slots[next++ % kSlots]; }
+  };
+  /// What the lanes of a copy share.
+  struct Job {
+    std::byte* to;
+    const std::byte* from;
+    std::size_t size;
+    std::atomic<std::size_t> next{0};  ///< byte that nobody has taken
+  };
 
-  Staging() = default;
-  void copy_in_parallel(std::byte* to, const std::byte* from, std::size_t size);
+  explicit Staging(int device) : device_(device) {}
+  /// Runs `work` with each lane, as many as the size is worth, and gives the first error.
+  template <typename Work>
+  Result<void> in_lanes(std::size_t size, const Work& work);
+  Result<void> send(Job& job, Lane& lane);
+  Result<void> fetch(Job& job, Lane& lane);
 
+  int device_;
   cudaStream_t stream_ = nullptr;
-  std::array<Slot, kSlots> slots_;
-  std::size_t next_ = 0;
-
-  Crew crew_{7};
+  std::array<Lane, kLanes> lanes_;
+  Crew crew_{kLanes - 1};
 };
 
 }  // namespace driftwood::cuda

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
+#include <optional>
 #include <unordered_set>
 #include <utility>
+
+#include "core/bytes.hpp"
+#include "core/clock.hpp"
 
 namespace driftwood {
 namespace {
@@ -63,45 +66,97 @@ Result<MirrorCache::Hold> MirrorCache::prepare_unchecked(const Request& request)
 
 Result<MirrorCache::Hold> MirrorCache::prepare(const Request& request, bool check) {
   DW_CHECK(request.valid <= request.end && request.end <= request.range.size);
-  DW_TRY_ASSIGN(Mirror * mirror, find_or_make(*request.memory, request.range));
+  const Stopwatch watch;
+  DW_TRY_ASSIGN(Mirror * mirror, find_or_make(request));
   mirror->last_use = ++uses_;
-  Hold hold(*this, *mirror);
   ++mirror->holds;
-  // Leaves through an error must not wait for the lock that is held here.
-  const auto fail_with = [&](Error error) -> Result<Hold> {
-    --mirror->holds;
-    hold.cache_ = nullptr;
-    return std::unexpected(std::move(error));
-  };
-  if (check) drop_written(*mirror);
-  mirror->valid = std::min(mirror->valid, request.valid);
-  if (auto filled = fill(*mirror, request.valid); !filled) return fail_with(std::move(filled).error());
+  auto ready = make_ready(*mirror, request, check);
+  counts_.prepare_ns += static_cast<std::uint64_t>(watch.elapsed_ns());
+  if (ready) return Hold(*this, *mirror);
+  --mirror->holds;
+  return std::unexpected(std::move(ready).error());
+}
+
+Result<void> MirrorCache::make_ready(Mirror& mirror, const Request& request, bool check) {
+  if (check) drop_written(mirror);
+  mirror.valid = std::min(mirror.valid, request.valid);
+  DW_TRY(fill(mirror, request.valid));
   const std::size_t chunk = memory_->chunk_size();
   for (std::size_t i = request.valid / chunk; i * chunk < request.end; ++i) {
-    const std::size_t keep = std::max(request.valid, i * chunk) - i * chunk;
-    if (auto made = own_chunk(*mirror, i, keep); !made) return fail_with(std::move(made).error());
+    DW_TRY(own_chunk(mirror, i, std::max(request.valid, i * chunk) - i * chunk));
   }
-  if (auto done = memory_->finish(); !done) return fail_with(std::move(done).error());
-  return hold;
+  return memory_->finish();
 }
 
-Result<Mirror*> MirrorCache::find_or_make(const Import& memory, ByteRange of_import) {
+Result<Mirror*> MirrorCache::find_or_make(const Request& request) {
+  const Import& memory = *request.memory;
   const Region& region = *memory.region();
-  const ByteRange range{memory.region_offset() + of_import.offset, of_import.size};
+  const ByteRange range{memory.region_offset() + request.range.offset, request.range.size};
   const auto found = std::ranges::find_if(mirrors_, [&](const auto& mirror) { return mirror->is_of(region, range); });
   if (found != mirrors_.end()) return found->get();
-  forget_orphans();
   // A Context that begins at the same place with another length takes the place of the one before.
-  std::erase_if(mirrors_, [&](const auto& mirror) {
-    return mirror->holds == 0 && &mirror->region() == &region && mirror->range().overlaps(range);
-  });
-  DW_TRY_ASSIGN(auto mirror, Mirror::create(*memory_, region, memory.host() + of_import.offset, range));
+  retire([&](const Mirror& mirror) { return &mirror.region() == &region && mirror.range().overlaps(range); });
+  DW_TRY_ASSIGN(auto span, find_span(region, range, request));
   region.observe(observer_);
-  return mirrors_.emplace_back(std::move(mirror)).get();
+  return mirrors_
+      .emplace_back(std::make_unique<Mirror>(region, memory.host() + request.range.offset, range, std::move(span)))
+      .get();
 }
 
-void MirrorCache::forget_orphans() {
-  std::erase_if(mirrors_, [](const auto& mirror) { return mirror->is_orphan(); });
+Result<std::unique_ptr<MirrorSpan>> MirrorCache::find_span(const Region& region, ByteRange range,
+                                                           const Request& request) {
+  const std::size_t chunk = memory_->chunk_size();
+  const std::size_t n_chunks = align_up(range.size, chunk) / chunk;
+  std::optional<Region::Place> first;
+  if (auto places = region.places({range.offset, std::min(chunk, range.size)});
+      places.size() == 1 && places.front().sealed) {
+    first = std::move(places.front());
+  }
+  const bool full = is_full(align_up(request.end, chunk) / chunk) && is_full(count_missing(region, range, request));
+  if (auto spare = spares_.take(n_chunks, first, full)) return spare;
+  if (full) {
+    // What would be evicted for it gives its place as it is.
+    Mirror* const victim = oldest([&](const Mirror& mirror) { return mirror.span().n_chunks() == n_chunks; });
+    if (victim != nullptr && victim->span().has_chunks()) {
+      ++counts_.evictions;
+      auto span = victim->take_span();
+      std::erase_if(mirrors_, [&](const auto& mirror) { return mirror.get() == victim; });
+      return span;
+    }
+  }
+  return MirrorSpan::create(*memory_, range.size);
+}
+
+std::size_t MirrorCache::count_missing(const Region& region, ByteRange range, const Request& request) const {
+  const std::size_t chunk = memory_->chunk_size();
+  std::size_t missing = 0;
+  for (std::size_t begin = 0; begin < request.end; begin += chunk) {
+    const std::size_t size = std::min(chunk, request.end - begin);
+    const auto places = region.places({range.offset + begin, size});
+    const bool is_there = begin + size <= request.valid && places.size() == 1 && places.front().sealed &&
+                          find_known(places.front(), size) != nullptr;
+    missing += is_there ? 0 : 1;
+  }
+  return missing;
+}
+
+template <typename Which>
+void MirrorCache::retire(const Which& which) {
+  std::erase_if(mirrors_, [&](const auto& mirror) {
+    if (!mirror->is_orphan() && (mirror->holds != 0 || !which(*mirror))) return false;
+    spares_.add(mirror->take_span());
+    return true;
+  });
+}
+
+template <typename Which>
+Mirror* MirrorCache::oldest(const Which& which) const {
+  Mirror* found = nullptr;
+  for (const auto& mirror : mirrors_) {
+    if (mirror->holds != 0 || !which(*mirror)) continue;
+    if (found == nullptr || mirror->last_use < found->last_use) found = mirror.get();
+  }
+  return found;
 }
 
 void MirrorCache::drop_written(Mirror& mirror) {
@@ -126,9 +181,10 @@ void MirrorCache::drop_written(Mirror& mirror) {
   if (unchanged) return;
   mirror.valid = clean - looked.offset;
   const std::size_t chunk = memory_->chunk_size();
-  for (std::size_t i = mirror.valid / chunk; i < mirror.n_chunks(); ++i) {
-    if (mirror.chunk(i) == nullptr || mirror.chunk(i).use_count() > 1) continue;
-    mirror.chunk(i)->known = std::min(mirror.chunk(i)->known, std::max(mirror.valid, i * chunk) - i * chunk);
+  for (std::size_t i = mirror.valid / chunk; i < mirror.span().n_chunks(); ++i) {
+    const auto& here = mirror.span().chunk(i);
+    if (here == nullptr || here.use_count() > 1) continue;
+    here->known = std::min(here->known, std::max(mirror.valid, i * chunk) - i * chunk);
   }
 }
 
@@ -145,8 +201,10 @@ Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
     const std::size_t end = std::min(to, begin + chunk);
     const auto places = mirror.region().places(part(mirror, begin, end));
     if (places.size() == 1 && places.front().sealed) {
+      const auto& here = mirror.span().chunk(i);
+      if (here != nullptr && here->holds(places.front(), end - begin)) continue;
       if (auto known = find_known(places.front(), end - begin)) {
-        DW_TRY(mirror.set_chunk(i, std::move(known)));
+        DW_TRY(map(mirror, i, std::move(known), false));
         continue;
       }
     }
@@ -158,7 +216,10 @@ Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
       missing.push_back({start, end - start});
     }
   }
+  const Stopwatch copying;
   for (const ByteRange& range : missing) DW_TRY(copy_in(mirror, range));
+  if (!missing.empty()) DW_TRY(memory_->finish());
+  counts_.copy_in_ns += static_cast<std::uint64_t>(copying.elapsed_ns());
   mirror.valid = to;
   for (const ByteRange& range : missing) {
     for (std::size_t i = range.offset / chunk; i * chunk < range.offset + range.size; ++i) {
@@ -172,7 +233,7 @@ Result<void> MirrorCache::copy_in(Mirror& mirror, ByteRange range) {
   const ByteRange source = part(mirror, range.offset, range.offset + range.size);
   std::size_t done = source.offset;
   const auto copy = [&](const std::byte* host, std::size_t size) -> Result<void> {
-    if (size != 0) DW_TRY(memory_->copy_in(mirror.device() + (done - mirror.range().offset), host, size));
+    if (size != 0) DW_TRY(memory_->copy_in(mirror.span().device() + (done - mirror.range().offset), host, size));
     done += size;
     return {};
   };
@@ -190,18 +251,15 @@ Result<void> MirrorCache::copy_in(Mirror& mirror, ByteRange range) {
 }
 
 std::shared_ptr<MirrorChunk> MirrorCache::find_known(const Region::Place& place, std::size_t size) const {
-  for (const auto& mirror : mirrors_) {
-    for (std::size_t i = 0; i < mirror->n_chunks(); ++i) {
-      const auto& chunk = mirror->chunk(i);
-      if (chunk == nullptr || chunk->known < size || chunk->file_offset != place.file_offset) continue;
-      if (chunk->file.lock() == place.file) return chunk;
-    }
-  }
-  return nullptr;
+  std::shared_ptr<MirrorChunk> found;
+  each_chunk([&](const std::shared_ptr<MirrorChunk>& chunk) {
+    if (found == nullptr && chunk->holds(place, size)) found = chunk;
+  });
+  return found;
 }
 
 void MirrorCache::name_chunk(Mirror& mirror, std::size_t index, std::size_t to) {
-  const std::shared_ptr<MirrorChunk>& chunk = mirror.chunk(index);
+  const std::shared_ptr<MirrorChunk>& chunk = mirror.span().chunk(index);
   if (chunk == nullptr || chunk.use_count() > 1) return;
   const std::size_t begin = index * memory_->chunk_size();
   const auto places = mirror.region().places(part(mirror, begin, to));
@@ -212,10 +270,11 @@ void MirrorCache::name_chunk(Mirror& mirror, std::size_t index, std::size_t to) 
 }
 
 Result<void> MirrorCache::own_chunk(Mirror& mirror, std::size_t index, std::size_t keep) {
-  const std::shared_ptr<MirrorChunk>& here = mirror.chunk(index);
+  MirrorSpan& span = mirror.span();
+  const std::shared_ptr<MirrorChunk>& here = span.chunk(index);
   if (here != nullptr && here.use_count() == 1) {
     here->known = std::min(here->known, keep);
-    return {};
+    return span.clean(index, keep);
   }
   DW_TRY_ASSIGN(auto fresh, make_chunk());
   if (here != nullptr && keep != 0) {
@@ -224,8 +283,8 @@ Result<void> MirrorCache::own_chunk(Mirror& mirror, std::size_t index, std::size
     DW_TRY_ASSIGN(std::byte * at, memory_->reserve(size));
     auto copied = memory_->map(at, fresh->handle);
     if (copied) {
-      copied = memory_->copy(at, mirror.device() + index * size, keep);
-      memory_->unmap(at);
+      copied = memory_->copy(at, span.device() + index * size, keep);
+      memory_->unmap(at, size);
     }
     memory_->release(at, size);
     DW_TRY(copied);
@@ -233,11 +292,16 @@ Result<void> MirrorCache::own_chunk(Mirror& mirror, std::size_t index, std::size
     fresh->file_offset = here->file_offset;
     fresh->known = std::min(here->known, keep);
   }
-  return mirror.set_chunk(index, std::move(fresh));
+  return map(mirror, index, std::move(fresh), true);
+}
+
+Result<void> MirrorCache::map(Mirror& mirror, std::size_t index, std::shared_ptr<MirrorChunk> chunk, bool is_clean) {
+  ++counts_.maps;
+  return mirror.span().set_chunk(index, std::move(chunk), is_clean);
 }
 
 Result<std::shared_ptr<MirrorChunk>> MirrorCache::make_chunk() {
-  while ((count_chunks() + 1) * memory_->chunk_size() > budget_) {
+  while (is_full(1)) {
     if (evict_one()) continue;
     return fail(
         ErrorCode::out_of_memory,
@@ -250,15 +314,11 @@ Result<std::shared_ptr<MirrorChunk>> MirrorCache::make_chunk() {
 }
 
 bool MirrorCache::evict_one() {
-  Mirror* oldest = nullptr;
-  for (const auto& mirror : mirrors_) {
-    const bool has_chunks = std::ranges::any_of(std::views::iota(std::size_t{0}, mirror->n_chunks()),
-                                                [&](std::size_t i) { return mirror->chunk(i) != nullptr; });
-    if (mirror->holds != 0 || !has_chunks) continue;
-    if (oldest == nullptr || mirror->last_use < oldest->last_use) oldest = mirror.get();
-  }
-  if (oldest == nullptr) return false;
-  oldest->clear();
+  if (spares_.drop_oldest()) return true;
+  Mirror* const victim = oldest([](const Mirror& mirror) { return mirror.span().has_chunks(); });
+  if (victim == nullptr) return false;
+  victim->span().clear();
+  victim->valid = 0;
   ++counts_.evictions;
   return true;
 }
@@ -277,19 +337,33 @@ Result<void> MirrorCache::watch(const Mirror& mirror, std::size_t from, std::siz
   return at < end ? watch_->watch(data + at, end - at) : Result<void>{};
 }
 
+template <typename Visit>
+void MirrorCache::each_chunk(const Visit& visit) const {
+  const auto of = [&](const MirrorSpan& span) {
+    for (std::size_t i = 0; i < span.n_chunks(); ++i) {
+      if (span.chunk(i) != nullptr) visit(span.chunk(i));
+    }
+  };
+  for (const auto& mirror : mirrors_) of(mirror->span());
+  for (const auto& span : spares_.spans()) of(*span);
+}
+
 std::size_t MirrorCache::count_chunks() const {
   std::unordered_set<const MirrorChunk*> chunks;
-  for (const auto& mirror : mirrors_) {
-    for (std::size_t i = 0; i < mirror->n_chunks(); ++i) {
-      if (mirror->chunk(i) != nullptr) chunks.insert(mirror->chunk(i).get());
-    }
-  }
+  each_chunk([&](const auto& chunk) { chunks.insert(chunk.get()); });
   return chunks.size();
 }
 
 void MirrorCache::drop() {
   const std::lock_guard lock(mutex_);
-  std::erase_if(mirrors_, [](const auto& mirror) { return mirror->holds == 0; });
+  retire([](const Mirror&) { return true; });
+  spares_.drop();
+}
+
+void MirrorCache::forget() {
+  const std::lock_guard lock(mutex_);
+  retire([](const Mirror&) { return true; });
+  each_chunk([](const auto& chunk) { chunk->known = 0; });
 }
 
 MirrorUse MirrorCache::use() const {
@@ -297,52 +371,11 @@ MirrorUse MirrorCache::use() const {
   MirrorUse use = counts_;
   use.copied_out = copied_out_.load(std::memory_order_relaxed);
   use.mirrors = mirrors_.size();
+  use.spares = spares_.spans().size();
   use.chunks = count_chunks();
   use.chunk_size = memory_->chunk_size();
-  for (const auto& mirror : mirrors_) {
-    for (std::size_t i = 0; i < mirror->n_chunks(); ++i) use.mapped_chunks += mirror->chunk(i) != nullptr ? 1 : 0;
-  }
+  each_chunk([&](const auto&) { ++use.mapped_chunks; });
   return use;
-}
-
-MirrorCache::Hold& MirrorCache::Hold::operator=(Hold&& other) noexcept {
-  Hold taken(std::move(other));
-  std::swap(cache_, taken.cache_);
-  std::swap(mirror_, taken.mirror_);
-  return *this;
-}
-
-MirrorCache::Hold::~Hold() {
-  if (cache_ == nullptr) return;
-  const std::lock_guard lock(cache_->mutex_);
-  --mirror_->holds;
-}
-
-bool MirrorCache::Hold::is_current() {
-  const std::lock_guard lock(cache_->mutex_);
-  const std::size_t before = mirror_->valid;
-  cache_->drop_written(*mirror_);
-  return mirror_->valid == before;
-}
-
-Result<void> MirrorCache::Hold::publish(std::size_t from, std::size_t to) {
-  cache_->watch_->unwatch(mirror_->host() + from, to - from);
-  DW_TRY(cache_->memory_->copy_out(mirror_->host() + from, mirror_->device() + from, to - from));
-  return published(from, to);
-}
-
-Result<void> MirrorCache::Hold::publish(std::size_t from, std::span<const std::byte> bytes) {
-  cache_->watch_->unwatch(mirror_->host() + from, bytes.size());
-  std::ranges::copy(bytes, mirror_->host() + from);
-  return published(from, from + bytes.size());
-}
-
-Result<void> MirrorCache::Hold::published(std::size_t from, std::size_t to) {
-  DW_CHECK(mirror_->valid == from);
-  DW_TRY(cache_->watch(*mirror_, from, to));
-  mirror_->valid = to;
-  cache_->copied_out_.fetch_add(to - from, std::memory_order_relaxed);
-  return {};
 }
 
 }  // namespace driftwood

@@ -28,6 +28,7 @@
 #include "device/import.hpp"
 #include "device/mirror/mirror.hpp"
 #include "device/mirror/mirror_memory.hpp"
+#include "device/mirror/spare_spans.hpp"
 #include "memory/page_watch.hpp"
 #include "memory/region.hpp"
 
@@ -35,12 +36,16 @@ namespace driftwood {
 
 struct MirrorUse {
   std::size_t mirrors = 0;
+  std::size_t spares = 0;         ///< spans of addresses that wait for a mirror, with what they show
   std::size_t chunks = 0;         ///< of the device's memory
   std::size_t mapped_chunks = 0;  ///< places where one is shown: more than `chunks` where forks share
   std::size_t chunk_size = 0;     ///< bytes
   std::uint64_t copied_in = 0;    ///< bytes from the host so far
   std::uint64_t copied_out = 0;   ///< and to it
   std::uint64_t evictions = 0;    ///< mirrors that lost their chunks to others
+  std::uint64_t maps = 0;         ///< times that a chunk was mapped
+  std::uint64_t prepare_ns = 0;   ///< spent on getting mirrors ready for passes
+  std::uint64_t copy_in_ns = 0;   ///< of it, on copies from the host
 };
 
 class MirrorCache {
@@ -62,10 +67,10 @@ class MirrorCache {
     ~Hold();
 
     /// The device's address of the range's first byte.
-    std::byte* device() const noexcept { return mirror_->device(); }
-    ggml_backend_buffer_t buffer() const noexcept { return mirror_->buffer(); }
+    std::byte* device() const noexcept { return mirror_->span().device(); }
+    ggml_backend_buffer_t buffer() const noexcept { return mirror_->span().buffer(); }
     /// Bytes that tensors may be placed in, from device() on.
-    std::size_t size() const noexcept { return mirror_->reserved(); }
+    std::size_t size() const noexcept { return mirror_->span().reserved(); }
     /// False: the guest wrote what prepare_unchecked took as it was. What the pass computes is not to be used.
     bool is_current();
     /// Writes the device's bytes [from, to) of the range to the Region.
@@ -94,6 +99,8 @@ class MirrorCache {
 
   /// Frees all that no pass uses.
   void drop();
+  /// Forgets what all hold that no pass uses; their memory stays, mapped as it is, for mirrors to come.
+  void forget();
   MirrorUse use() const;
 
  private:
@@ -103,7 +110,18 @@ class MirrorCache {
 
   // These need mutex_.
   Result<Hold> prepare(const Request& request, bool check);
-  Result<Mirror*> find_or_make(const Import& memory, ByteRange range);
+  Result<void> make_ready(Mirror& mirror, const Request& request, bool check);
+  Result<Mirror*> find_or_make(const Request& request);
+  /// Addresses for a new mirror, if possible with what it will show.
+  Result<std::unique_ptr<MirrorSpan>> find_span(const Region& region, ByteRange range, const Request& request);
+  /// Chunks that a new mirror has to make: those whose bytes none holds yet.
+  std::size_t count_missing(const Region& region, ByteRange range, const Request& request) const;
+  /// Turns mirrors into spares: those whose Region is gone, and of those that no pass uses the ones that `which` picks.
+  template <typename Which>
+  void retire(const Which& which);
+  /// The mirror that waited longest of those that no pass uses and `which` picks, or null.
+  template <typename Which>
+  Mirror* oldest(const Which& which) const;
   /// Lowers `valid` to the first byte that was written behind the mirror's back.
   void drop_written(Mirror& mirror);
   Result<void> fill(Mirror& mirror, std::size_t to);
@@ -115,11 +133,16 @@ class MirrorCache {
   void name_chunk(Mirror& mirror, std::size_t index, std::size_t to);
   /// Gives the mirror a chunk of its own at `index`, with its first `keep` bytes.
   Result<void> own_chunk(Mirror& mirror, std::size_t index, std::size_t keep);
+  Result<void> map(Mirror& mirror, std::size_t index, std::shared_ptr<MirrorChunk> chunk, bool is_clean);
   Result<std::shared_ptr<MirrorChunk>> make_chunk();
   bool evict_one();
+  /// Whether `more` chunks go beyond the budget.
+  bool is_full(std::size_t more) const { return (count_chunks() + more) * memory_->chunk_size() > budget_; }
   Result<void> watch(const Mirror& mirror, std::size_t from, std::size_t to);
   std::size_t count_chunks() const;
-  void forget_orphans();
+  /// Calls `visit` with each chunk that a mirror or a spare shows; null ones left out.
+  template <typename Visit>
+  void each_chunk(const Visit& visit) const;
 
   mutable std::mutex mutex_;
   std::unique_ptr<MirrorMemory> memory_;
@@ -129,6 +152,7 @@ class MirrorCache {
   MirrorUse counts_;
   std::atomic<std::uint64_t> copied_out_{0};
   std::vector<std::unique_ptr<Mirror>> mirrors_;
+  SpareSpans spares_;
   std::shared_ptr<SealObserver> observer_;
 };
 

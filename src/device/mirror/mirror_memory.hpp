@@ -29,9 +29,11 @@ class MirrorMemory {
   /// A chunk that is all zeros when it is first shown. out_of_memory.
   virtual Result<ChunkHandle> make_chunk() = 0;
   virtual void free_chunk(ChunkHandle chunk) noexcept = 0;
-  /// Shows a chunk at `at`, where none is mapped; and takes away what is there.
+  /// Shows a chunk at `at`, where none is mapped; and takes away what is mapped at `size` bytes, whole chunks.
   virtual Result<void> map(std::byte* at, ChunkHandle chunk) = 0;
-  virtual void unmap(std::byte* at) noexcept = 0;
+  virtual void unmap(std::byte* at, std::size_t size) noexcept = 0;
+  /// Zeros, there after finish().
+  virtual Result<void> clear(std::byte* at, std::size_t size) = 0;
 
   /// Copies. `host` is memory of the host, pageable, and is free when they return; what they write to the device is
   /// there after finish().

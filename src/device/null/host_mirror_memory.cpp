@@ -52,7 +52,12 @@ Result<void> HostMirrorMemory::map(std::byte* at, ChunkHandle chunk) {
   return fail(ErrorCode::out_of_memory, fmt::format("The system refused to map chunk {}.", chunk));
 }
 
-void HostMirrorMemory::unmap(std::byte* at) noexcept { DW_CHECK(map_nothing(at, chunk_size_).has_value()); }
+void HostMirrorMemory::unmap(std::byte* at, std::size_t size) noexcept { DW_CHECK(map_nothing(at, size).has_value()); }
+
+Result<void> HostMirrorMemory::clear(std::byte* at, std::size_t size) {
+  std::memset(at, 0, size);
+  return {};
+}
 
 Result<void> HostMirrorMemory::copy_in(std::byte* to, const std::byte* host, std::size_t size) {
   std::memcpy(to, host, size);

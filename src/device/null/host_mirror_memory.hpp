@@ -24,7 +24,8 @@ class HostMirrorMemory final : public MirrorMemory {
   Result<ChunkHandle> make_chunk() override;
   void free_chunk(ChunkHandle chunk) noexcept override;
   Result<void> map(std::byte* at, ChunkHandle chunk) override;
-  void unmap(std::byte* at) noexcept override;
+  void unmap(std::byte* at, std::size_t size) noexcept override;
+  Result<void> clear(std::byte* at, std::size_t size) override;
   Result<void> copy_in(std::byte* to, const std::byte* host, std::size_t size) override;
   Result<void> copy_out(std::byte* host, const std::byte* from, std::size_t size) override;
   Result<void> copy(std::byte* to, const std::byte* from, std::size_t size) override;

@@ -1,0 +1,48 @@
+#include <algorithm>
+#include <utility>
+
+#include "device/mirror/mirror_cache.hpp"
+
+namespace driftwood {
+
+MirrorCache::Hold& MirrorCache::Hold::operator=(Hold&& other) noexcept {
+  Hold taken(std::move(other));
+  std::swap(cache_, taken.cache_);
+  std::swap(mirror_, taken.mirror_);
+  return *this;
+}
+
+MirrorCache::Hold::~Hold() {
+  if (cache_ == nullptr) return;
+  const std::lock_guard lock(cache_->mutex_);
+  --mirror_->holds;
+}
+
+bool MirrorCache::Hold::is_current() {
+  const std::lock_guard lock(cache_->mutex_);
+  const std::size_t before = mirror_->valid;
+  cache_->drop_written(*mirror_);
+  return mirror_->valid == before;
+}
+
+Result<void> MirrorCache::Hold::publish(std::size_t from, std::size_t to) {
+  cache_->watch_->unwatch(mirror_->host() + from, to - from);
+  DW_TRY(cache_->memory_->copy_out(mirror_->host() + from, mirror_->span().device() + from, to - from));
+  return published(from, to);
+}
+
+Result<void> MirrorCache::Hold::publish(std::size_t from, std::span<const std::byte> bytes) {
+  cache_->watch_->unwatch(mirror_->host() + from, bytes.size());
+  std::ranges::copy(bytes, mirror_->host() + from);
+  return published(from, from + bytes.size());
+}
+
+Result<void> MirrorCache::Hold::published(std::size_t from, std::size_t to) {
+  DW_CHECK(mirror_->valid == from);
+  DW_TRY(cache_->watch(*mirror_, from, to));
+  mirror_->valid = to;
+  cache_->copied_out_.fetch_add(to - from, std::memory_order_relaxed);
+  return {};
+}
+
+}  // namespace driftwood
