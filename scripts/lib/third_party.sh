@@ -167,9 +167,10 @@ cuda_module() {
   cp "$(crate_path llama-cpp-sys-2)/llama.cpp/ggml/src/ggml-backend-impl.h" "$2/include/"
 }
 
-# Wasmtime's headers from the crate and its library from the wheel, with every feature on.
+# Wasmtime's headers from the crate and its library from the wheel, with every feature on. The wheel may be of another
+# patch release; the headers tell the library's version, since that is what runs.
 prebuilt_wasmtime() {
-  local work=$1 stage=$2 crate
+  local work=$1 stage=$2 crate version
   need_crates
   crate=$(crate_path wasmtime-c-api-impl)
   say "fetching the prebuilt Wasmtime library"
@@ -180,6 +181,9 @@ prebuilt_wasmtime() {
     --dest "$work/wheel" -r "$DW_PINS/requirements.txt" ||
     die "The prebuilt Wasmtime could not be fetched. If there is none for this system, set DRIFTWOOD_WASMTIME=source."
   python3 "$DW_ROOT/scripts/lib/unzip_member.py" "$work"/wheel/wasmtime-*.whl '*/_libwasmtime.*' "$work/library"
+  version=$(basename "$work"/wheel/wasmtime-*.whl | cut -d- -f2)
+  sed "s/\(#define WASMTIME_VERSION\) .*/\1 \"$version\"/" "$stage/include/wasmtime.h" >"$work/wasmtime.h"
+  mv "$work/wasmtime.h" "$stage/include/wasmtime.h"
   if [ "$DW_OS" = Darwin ]; then # the name that programs remember, and the signature that changing it breaks
     mv "$work/library" "$stage/lib/libwasmtime.dylib"
     install_name_tool -id @rpath/libwasmtime.dylib "$stage/lib/libwasmtime.dylib"
