@@ -137,6 +137,8 @@ void add_freeze(const Commands& commands) {
   command->add_flag("--offline", options->offline, "Never fetch a model");
   add_deterministic_option(command, options->determinism);
   options->messages.add_to(command);
+  // Nobody sits there to stop an answer that goes on and on, as those of small models do.
+  options->conversation.settings.sampling.max_tokens = 256;
   options->conversation.add_to(command);
   options->runtime.add_to(command);
   add_json_option(command, commands.common);

@@ -12,10 +12,20 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNING_NOW = "./scripts/test.sh"
 SET_BY_TESTS = {"DRIFTWOOD_PRESET", "DRIFTWOOD_TEST_MODEL"}
+
+
+def run(command, folder, environment) -> bool:
+    print(f"$ {command}", flush=True)
+    shell = ["bash", "-euo", "pipefail", "-c", command]
+    status = subprocess.run(shell, cwd=folder, env=environment, check=False).returncode
+    if status != 0:
+        print(f"status {status}")
+    return status == 0
 
 
 def main() -> int:
@@ -31,15 +41,14 @@ def main() -> int:
         return 1
     # As in a reader's shell, whatever the tests were started with.
     environment = {name: value for name, value in os.environ.items() if name not in SET_BY_TESTS}
-    for command in commands:
-        if command == RUNNING_NOW:
-            continue
-        print(f"$ {command}", flush=True)
-        shell = ["bash", "-euo", "pipefail", "-c", command]
-        status = subprocess.run(shell, cwd=readme.parent, env=environment, check=False).returncode
-        if status != 0:
-            print(f"status {status}")
-            return 1
+    with tempfile.TemporaryDirectory(prefix="driftwood-readme-") as data:
+        # The reader's models, but a store of snapshots that goes with the test.
+        home = environment.get("XDG_DATA_HOME") or pathlib.Path.home() / ".local/share"
+        environment.setdefault("DRIFTWOOD_MODELS", str(pathlib.Path(home) / "driftwood/models"))
+        environment["XDG_DATA_HOME"] = data
+        for command in commands:
+            if command != RUNNING_NOW and not run(command, readme.parent, environment):
+                return 1
     print(f"{len(commands)} blocks, all well")
     return 0
 
