@@ -15,7 +15,7 @@ namespace driftwood::bench {
 struct Options {
   bool short_run = false;  ///< fewer rounds and lengths: seconds instead of minutes
   std::string model;       ///< name or path; empty: $DRIFTWOOD_TEST_MODEL, else the default model of the store
-  std::string device;      ///< for gpu: as open_device takes it; empty: the first of the build's GPUs
+  std::string device;      ///< as open_device takes it; empty: the benchmark's own choice
   int threads = 0;         ///< host threads that compute, on both sides of a comparison; 0: one for each core
 };
 
@@ -23,6 +23,7 @@ struct Benchmark {
   std::string_view name;
   std::string_view measures;
   Result<Report> (*run)(const Options& options);
+  bool any_device = false;  ///< else its peer computes on the CPU, and so does Driftwood
 };
 
 Result<Report> run_chain(const Options& options);

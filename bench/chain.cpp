@@ -50,7 +50,8 @@ Result<void> measure_calls(Guest& guest, bool short_run, Report& report) {
 Result<Report> run_chain(const Options& options) {
   Report report("chain");
   DW_TRY_ASSIGN(const auto engine, Engine::create());
-  DW_TRY_ASSIGN(const auto device, open_device("cpu", {.threads = options.threads}));
+  DW_TRY_ASSIGN(const auto device,
+                open_device(options.device.empty() ? "cpu" : options.device, {.threads = options.threads}));
   report.add_fact("device", device->info().name);
   report.add_fact("threads", device->info().threads);
   report.add_fact("sharing", to_string(device->info().capabilities.import_sharing));

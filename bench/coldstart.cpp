@@ -119,7 +119,8 @@ Result<std::vector<double>> time_spawns(Engine& engine, Device& device, std::spa
 
 Result<void> measure_spawns(const Options& options, Report& report) {
   DW_TRY_ASSIGN(const auto engine, Engine::create());
-  DW_TRY_ASSIGN(const auto device, open_device("cpu", {.threads = options.threads}));
+  DW_TRY_ASSIGN(const auto device,
+                open_device(options.device.empty() ? "cpu" : options.device, {.threads = options.threads}));
   const int count = options.short_run ? 200 : 1000;
   DW_TRY_ASSIGN(auto small, time_spawns(*engine, *device, pong_guest(), count, check_answers));
   DW_TRY_ASSIGN(auto chat, time_spawns(*engine, *device, chat_guest(), count, nullptr));

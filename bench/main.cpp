@@ -18,13 +18,14 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr Benchmark kBenchmarks[] = {
-    {"chain", "memory that an import takes, a guest's call into the host, a GEMM by a guest and natively", run_chain},
+    {"chain", "memory that an import takes, a guest's call into the host, a GEMM by a guest and natively", run_chain,
+     true},
     {"forward", "prefill and decode by a guest, against libllama in the same run", run_forward},
     {"limits", "memory bandwidth and arithmetic of the machine, and how near the model comes to them", run_limits},
-    {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart},
+    {"coldstart", "process start to the first guest instruction, and one more actor", run_coldstart, true},
     {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
     {"many", "many actors at once: throughput against libllama's batches, waits, waking, memory", run_many},
-    {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu},
+    {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu, true},
     {"fork", "forks of a live actor: time, memory, what their first token writes", run_fork},
 };
 
@@ -59,7 +60,7 @@ int run_program(int argc, char** argv) {
   app.add_flag("--json", json, "Print one JSON object");
   app.add_flag("--short", options.short_run, "Fewer rounds and lengths: seconds instead of minutes");
   app.add_option("--model", options.model, "A model's name or GGUF file (default: SmolLM2)");
-  app.add_option("--device", options.device, "For gpu: which device (default: cuda)");
+  app.add_option("--device", options.device, "Where chain, coldstart (default: cpu) and gpu (default: cuda) compute");
   app.add_option("--threads", options.threads, "Host threads that compute (0: one for each core)")
       ->check(CLI::Range(0, 512));
   app.add_flag("--list", only_list, "List the benchmarks");
@@ -75,6 +76,13 @@ int run_program(int argc, char** argv) {
   const auto* found = std::ranges::find(kBenchmarks, name, &Benchmark::name);
   if (found == std::end(kBenchmarks)) {
     cli::print_note(fmt::format("There is no benchmark \"{}\"; --list tells which there are.", name));
+    return kUsageError;
+  }
+  if (!found->any_device && !options.device.empty() && options.device != "cpu") {
+    cli::print_note(
+        fmt::format("The benchmark \"{}\" compares with libllama on the CPU and takes no other --device "
+                    "(\"{}\"); chain, coldstart and gpu do.",
+                    name, options.device));
     return kUsageError;
   }
   const Result<int> status = run(*found, options, json);
