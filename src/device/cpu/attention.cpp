@@ -28,9 +28,10 @@ class PartialStore {
     return {values + std::size_t{head} * heads_.head_dim, maximum + head, maximum + heads_.n_head + head};
   }
 
- private:
+  /// Floats from one to the next.
   std::size_t stride() const { return std::size_t{heads_.n_head} * (heads_.head_dim + 2); }
 
+ private:
   AttentionHeads heads_;
   std::vector<float> floats_;
 };
@@ -221,7 +222,7 @@ class LayerAttention {
               const Partials& running) const {
     const QueryRows queries{memory.q.data(), n_rows, memory.first.data(), memory.last.data()};
     attend_chunk(rows, nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(n_rows));
-    merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), running);
+    merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), 0, 1, running);
   }
 
   void run_shared(const AttentionTask& task) const {
@@ -300,10 +301,8 @@ class LayerAttention {
     TaskMemory& memory = LayerAttention::memory();
     memory.reset(shape_.n_head, shape_.head_dim);
     const Partials merged = query.shares ? work_.shared.at(number) : memory.running(shape_.n_head);
-    for (std::uint32_t chunk = query.first_chunk; chunk < query.end_chunk; ++chunk) {
-      merge_partials(shape_.n_head, shape_.head_dim, work_.chunks.at(query.first_partial + chunk - query.first_chunk),
-                     merged);
-    }
+    merge_partials(shape_.n_head, shape_.head_dim, work_.chunks.at(query.first_partial), work_.chunks.stride(),
+                   query.end_chunk - query.first_chunk, merged);
     write_results(merged, 0, shape_.n_head, out_ + work_.plan.first_rows[number] * token_floats_);
   }
 

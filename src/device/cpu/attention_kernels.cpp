@@ -1,93 +1,23 @@
 #include "device/cpu/attention_kernels.hpp"
 
-#include <cmath>
-#include <cstring>
-#include <limits>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "device/cpu/attention_kernels.cpp"
 #include <hwy/foreach_target.h>  // compiles the rest of this file once for each target
 #include <hwy/highway.h>
 
-#include <hwy/contrib/math/math-inl.h>
+#include "device/cpu/attention_products-inl.hpp"
+#include "device/cpu/attention_rows-inl.hpp"
+#include "device/cpu/attention_softmax-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace driftwood::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// At most 16 lanes, so that a head of 32 dimensions is a whole number of vector pairs.
-using Float = hn::CappedTag<float, 16>;
-using Vec = hn::Vec<Float>;
-
-constexpr std::size_t kQ8Block = 32;
-constexpr std::size_t kQ8Bytes = kQ8Block + sizeof(hwy::float16_t);
-constexpr std::uint32_t kRowBlock = 6;     // query rows that share loads of a chunk
-constexpr std::uint32_t kKeyGroup = 32;    // tokens up to whose multiple keys are transposed
-constexpr std::uint32_t kMostDirect = 8;   // query rows for which values are read where they lie
-constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads of a value
+constexpr std::uint32_t kMostDirect = 8;   // query rows for which keys and values are read where they lie
+constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads
+constexpr std::uint32_t kSums = 4;         // of a score, each over every fourth dimension; added up in order
 constexpr std::size_t kCacheLine = 64;
-
-/// `lanes` elements of an f16 row.
-struct HalfRow {
-  const std::byte* data;
-
-  static constexpr std::size_t bytes(std::size_t elements) { return elements * sizeof(hwy::float16_t); }
-
-  HWY_INLINE Vec load(std::size_t element) const {
-    const Float d;
-    const hn::Rebind<hwy::float16_t, Float> dh;
-    return hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(data) + element));
-  }
-};
-
-/// Elements of a row in blocks of 32: an f16 scale, then 32 signed bytes (ggml's q8_0).
-struct Q8Row {
-  const std::byte* data;
-
-  static constexpr std::size_t bytes(std::size_t elements) { return elements / kQ8Block * kQ8Bytes; }
-
-  HWY_INLINE Vec load(std::size_t element) const {
-    const Float d;
-    const hn::Rebind<std::int8_t, Float> d8;
-    const hn::Rebind<std::int32_t, Float> d32;
-    const std::byte* block = data + element / kQ8Block * kQ8Bytes;
-    ggml_fp16_t scale;
-    std::memcpy(&scale, block, sizeof(scale));
-    const auto bytes = hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(block) + sizeof(scale) + element % kQ8Block);
-    return hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, bytes)), hn::Set(d, ggml_fp16_to_fp32(scale)));
-  }
-};
-
-HWY_INLINE float max_of(const float* x, std::uint32_t n) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::uint32_t i = 0; i < n; ++i) largest = HWY_MAX(largest, x[i]);
-  return largest;
-}
-
-HWY_INLINE void apply_softcap(float* x, std::uint32_t n, float cap) {
-  const Float d;
-  const std::uint32_t lanes = static_cast<std::uint32_t>(hn::Lanes(d));
-  const Vec inverse = hn::Set(d, 1.0F / cap);
-  for (std::uint32_t i = 0; i < n; i += lanes) {
-    hn::StoreU(hn::Mul(hn::Set(d, cap), hn::Tanh(d, hn::Mul(hn::LoadU(d, x + i), inverse))), d, x + i);
-  }
-}
-
-/// x[i] = exp(x[i] - maximum) for i < kChunk; the sum. Entries of -infinity become 0.
-HWY_INLINE float exponentials(float* x, float maximum) {
-  const Float d;
-  const std::uint32_t lanes = static_cast<std::uint32_t>(hn::Lanes(d));
-  const Vec lowest = hn::Set(d, -80.0F);  // below this a weight is lost beside 1 anyway
-  Vec sum = hn::Zero(d);
-  for (std::uint32_t i = 0; i < kChunk; i += lanes) {
-    const Vec shifted = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, maximum));
-    const Vec weight = hn::IfThenElseZero(hn::Gt(shifted, lowest), hn::Exp(d, hn::Max(shifted, lowest)));
-    hn::StoreU(weight, d, x + i);
-    sum = hn::Add(sum, weight);
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
 
 /// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
 /// power of two fall into few of its sets, and drive each other out before they are read.
@@ -99,66 +29,74 @@ HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
   } while (i < bytes);
 }
 
-/// into[i][t] = from[t][i] for 4 rows of 4 floats.
-HWY_INLINE void transpose_4x4(const float* from, std::size_t from_stride, float* into, std::size_t into_stride) {
 #if HWY_TARGET == HWY_SCALAR
-  for (std::size_t i = 0; i < 4; ++i) {
-    for (std::size_t t = 0; t < 4; ++t) into[i * into_stride + t] = from[t * from_stride + i];
+template <std::uint32_t kRows, typename Row>
+HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows*, std::size_t offset, const float* q,
+                           std::uint32_t head_dim, float* scores) {
+  const Float d;
+  for (std::uint32_t t = 0; t < rows.n; ++t) {
+    const Row key{rows.keys[t] + offset};
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      Vec score = hn::Zero(d);
+      for (std::uint32_t i = 0; i < kSums; ++i) {
+        Vec sum = hn::Zero(d);
+        for (std::uint32_t j = i; j < head_dim; j += kSums) {
+          sum = hn::MulAdd(hn::LoadU(d, q + r * head_dim + j), key.load(j), sum);
+        }
+        score = i == 0 ? sum : hn::Add(score, sum);
+      }
+      hn::StoreU(score, d, scores + r * kChunk + t);
+    }
   }
+}
 #else
-  const hn::Full128<float> d;
-  const hn::Full128<double> pairs;
-  const auto r0 = hn::LoadU(d, from);
-  const auto r1 = hn::LoadU(d, from + from_stride);
-  const auto r2 = hn::LoadU(d, from + 2 * from_stride);
-  const auto r3 = hn::LoadU(d, from + 3 * from_stride);
-  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
-  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
-  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
-  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, into);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, into + into_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, into + 2 * into_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, into + 3 * into_stride);
-#endif
+/// Adds up the kSums partial sums of 4 * kQuadTokens tokens' scores: vector i has those of tokens i, i + 4, ...
+HWY_INLINE Vec add_partial_sums(const Vec* sums) {
+  const Float d;
+  const hn::Repartition<double, Float> pairs;
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[0], sums[1]));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[0], sums[1]));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[2], sums[3]));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[2], sums[3]));
+  const Vec first = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
+  const Vec second = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
+  const Vec third = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
+  const Vec fourth = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
+  return hn::Add(hn::Add(hn::Add(first, second), third), fourth);
 }
 
-/// The chunk's keys of one head as [head_dim][kChunk], in f32; columns from rows.n to the next multiple of kKeyGroup
-/// are zero.
-template <typename Row>
-HWY_INLINE void transpose_keys(const ChunkRows& rows, const ChunkRows* next, std::size_t head_offset,
-                               std::uint32_t head_dim, float* keys) {
+/// scores[r][t] = q[r] . k[t] for kRows rows, straight from the chunk; those from rows.n on mean nothing.
+template <std::uint32_t kRows, typename Row>
+HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, const float* q,
+                           std::uint32_t head_dim, float* scores) {
   const Float d;
-  const std::size_t lanes = hn::Lanes(d);
   const std::uint32_t n_next = next == nullptr ? 0 : next->n;
-  alignas(64) float lines[4 * kMaxHeadDim];
-  for (std::uint32_t begin = 0; begin < (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup; begin += 4) {
-    for (std::uint32_t t = begin; t < begin + 4; ++t) {
-      if (t < n_next) prefetch(next->keys[t] + head_offset, Row::bytes(head_dim));
-      float* line = lines + std::size_t{t - begin} * head_dim;
-      if (t < rows.n) {
-        const Row row{rows.keys[t] + head_offset};
-        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(row.load(i), d, line + i);
-      } else {
-        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(hn::Zero(d), d, line + i);
+  for (std::uint32_t begin = 0; begin < rows.n; begin += kLanes) {
+    Vec sums[kRows][kSums];
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      for (std::uint32_t i = 0; i < kSums; ++i) sums[r][i] = hn::Zero(d);
+    }
+    const std::byte* tokens[kSums][kQuadTokens];
+    for (std::uint32_t t = 0; t < kLanes; ++t) {
+      tokens[t % kSums][t / kSums] = rows.keys[HWY_MIN(begin + t, rows.n - 1)];
+      if (begin + t < n_next) prefetch(next->keys[begin + t] + offset, Row::bytes(head_dim));
+    }
+    for (std::size_t dimension = 0; dimension < head_dim; dimension += kLanes) {
+      for (std::uint32_t i = 0; i < kSums; ++i) {
+        Vec keys[kQuadTokens];
+        Row::load_quads(tokens[i], offset, dimension, keys);
+        for (std::size_t s = 0; s < kQuadTokens; ++s) {
+          for (std::uint32_t r = 0; r < kRows; ++r) {
+            const Vec query = hn::LoadDup128(d, q + r * head_dim + dimension + s * kQuad);
+            sums[r][i] = hn::MulAdd(query, keys[s], sums[r][i]);
+          }
+        }
       }
     }
-    for (std::size_t i = 0; i < head_dim; i += 4) transpose_4x4(lines + i, head_dim, keys + i * kChunk + begin, kChunk);
+    for (std::uint32_t r = 0; r < kRows; ++r) hn::StoreU(add_partial_sums(sums[r]), d, scores + r * kChunk + begin);
   }
 }
-
-/// The chunk's values of one head as [rows.n][head_dim], in f32.
-template <typename Row>
-HWY_INLINE void unpack_values(const ChunkRows& rows, std::size_t offset, std::uint32_t head_dim, float* values) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  for (std::uint32_t t = 0; t < rows.n; ++t) {
-    const Row row{rows.keys[t] + offset};
-    for (std::size_t i = 0; i < head_dim; i += lanes) {
-      hn::StoreU(row.load(i), d, values + std::size_t{t} * head_dim + i);
-    }
-  }
-}
+#endif
 
 /// values[r] = sum over t of weights[r][t] * v[t], for kRows rows, kVectors vectors of dimensions.
 template <std::uint32_t kRows, std::uint32_t kVectors, typename Row>
@@ -204,111 +142,30 @@ HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::si
   }
 }
 
-/// c[r][0 .. kVectors * lanes) = sum over i < depth of a[r][i] * b[i][...], for kRows rows.
-template <std::uint32_t kRows, std::uint32_t kVectors>
-HWY_INLINE void multiply_block(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
-                               std::uint32_t depth, float* c, std::size_t c_stride) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  Vec sums[kRows][kVectors];
-  for (std::uint32_t r = 0; r < kRows; ++r) {
-    for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
+/// A score is kSums sums over every kSums-th dimension, added up in order, whichever of these two computes it.
+HWY_INLINE void score_tile(const QueryRows& queries, std::uint32_t head_dim, const float* keys, std::uint32_t columns,
+                           float* scores) {
+  for (std::uint32_t i = 0; i < kSums; ++i) {
+    const Factors part{.a = queries.q + i,
+                       .a_stride = head_dim,
+                       .a_step = kSums,
+                       .b = keys + i * kChunk,
+                       .b_stride = kSums * kChunk,
+                       .depth = head_dim / kSums};
+    multiply(part, queries.n, columns, i != 0, scores, kChunk);
   }
-  for (std::uint32_t k = 0; k < depth; ++k) {
-    Vec right[kVectors];
-    for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, b + k * b_stride + i * lanes);
-    for (std::uint32_t r = 0; r < kRows; ++r) {
-      const Vec left = hn::Set(d, a[r * a_stride + k]);
-      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+}
+
+/// Calls work<kRows>(first row, whether to ask for the next chunk's) for all of `n` rows.
+template <typename Work>
+HWY_INLINE void for_row_blocks(std::uint32_t n, const Work& work) {
+  for (std::uint32_t r = 0; r < n; r += kDirectBlock) {
+    switch (HWY_MIN(n - r, kDirectBlock)) {
+      case 1: work.template operator()<1>(r, r == 0); break;
+      case 2: work.template operator()<2>(r, r == 0); break;
+      case 3: work.template operator()<3>(r, r == 0); break;
+      default: work.template operator()<kDirectBlock>(r, r == 0); break;
     }
-  }
-  for (std::uint32_t r = 0; r < kRows; ++r) {
-    for (std::uint32_t i = 0; i < kVectors; ++i) hn::StoreU(sums[r][i], d, c + r * c_stride + i * lanes);
-  }
-}
-
-template <std::uint32_t kVectors>
-HWY_INLINE void multiply_columns(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
-                                 std::uint32_t rows, std::uint32_t depth, float* c, std::size_t c_stride) {
-  std::uint32_t r = 0;
-  for (; r + kRowBlock <= rows; r += kRowBlock) {
-    multiply_block<kRowBlock, kVectors>(a + r * a_stride, a_stride, b, b_stride, depth, c + r * c_stride, c_stride);
-  }
-  const auto rest = [&]<std::uint32_t kRows>() {
-    multiply_block<kRows, kVectors>(a + r * a_stride, a_stride, b, b_stride, depth, c + r * c_stride, c_stride);
-  };
-  switch (rows - r) {
-    case 0: break;
-    case 1: rest.template operator()<1>(); break;
-    case 2: rest.template operator()<2>(); break;
-    case 3: rest.template operator()<3>(); break;
-    case 4: rest.template operator()<4>(); break;
-    default: rest.template operator()<5>(); break;
-  }
-}
-
-/// c [rows][columns] = a [rows][depth] * b [depth][columns], rows of b and c `stride` apart; columns are a multiple of
-/// 32. Sums run along the depth, one term after another.
-HWY_INLINE void multiply(const float* a, std::size_t a_stride, const float* b, std::uint32_t rows, std::uint32_t depth,
-                         std::uint32_t columns, std::size_t stride, float* c) {
-  const Float d;
-  // As many accumulators as the register file holds: 32 registers (AVX-512, NEON) or 16.
-  constexpr std::uint32_t kVectors = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? 4 : 2;
-  const std::size_t lanes = hn::Lanes(d);
-  std::size_t column = 0;
-  for (; column + kVectors * lanes <= columns; column += kVectors * lanes) {
-    multiply_columns<kVectors>(a, a_stride, b + column, stride, rows, depth, c + column, stride);
-  }
-  for (; column < columns; column += 2 * lanes) {
-    multiply_columns<2>(a, a_stride, b + column, stride, rows, depth, c + column, stride);
-  }
-}
-
-/// into[i] = into[i] * keep + add[i] * weight.
-HWY_INLINE void blend(std::uint32_t n, const float* add, float weight, float keep, float* into) {
-  const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  for (std::size_t i = 0; i < n; i += lanes) {
-    const Vec kept = hn::Mul(hn::LoadU(d, into + i), hn::Set(d, keep));
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, add + i), hn::Set(d, weight), kept), d, into + i);
-  }
-}
-
-void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into) {
-  for (std::uint32_t r = 0; r < n_rows; ++r) {
-    if (from.sum[r] == 0.0F) continue;
-    // One of the two factors is exp(0).
-    float weight = 1.0F;
-    float keep = into.sum[r] == 0.0F ? 0.0F : 1.0F;
-    if (keep == 0.0F || from.maximum[r] > into.maximum[r]) {
-      if (keep != 0.0F) keep = std::exp(into.maximum[r] - from.maximum[r]);
-      into.maximum[r] = from.maximum[r];
-    } else {
-      weight = std::exp(from.maximum[r] - into.maximum[r]);
-    }
-    blend(head_dim, from.values + std::size_t{r} * head_dim, weight, keep, into.values + std::size_t{r} * head_dim);
-    into.sum[r] = into.sum[r] * keep + from.sum[r] * weight;
-  }
-}
-
-/// Scores become weights: exp(score - maximum) where the row sees the token, else 0.
-HWY_INLINE void softmax_rows(const QueryRows& queries, std::uint32_t columns, float softcap, float* scores,
-                             const Partials& out) {
-  for (std::uint32_t r = 0; r < queries.n; ++r) {
-    float* row = scores + std::size_t{r} * kChunk;
-    const std::uint32_t first = queries.first[r];
-    const std::uint32_t last = queries.last[r];
-    if (first >= last) {
-      for (std::uint32_t t = 0; t < columns; ++t) row[t] = 0.0F;
-      out.sum[r] = 0.0F;
-      continue;
-    }
-    // Before the others are hidden: a capped -infinity would be a number.
-    if (softcap != 0.0F) apply_softcap(row, columns, softcap);
-    for (std::uint32_t t = 0; t < first; ++t) row[t] = -std::numeric_limits<float>::infinity();
-    for (std::uint32_t t = last; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
-    out.maximum[r] = max_of(row + first, last - first);
-    out.sum[r] = exponentials(row, out.maximum[r]);
   }
 }
 
@@ -323,26 +180,25 @@ void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32
   const std::size_t value_offset = rows.row_bytes + key_offset;
   const std::uint32_t columns = (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup;
 
-  // Keys are asked for while keys are read, values while values are: the memory is never idle.
-  transpose_keys<Row>(rows, next, key_offset, head_dim, keys);
-  multiply(queries.q, head_dim, keys, queries.n, head_dim, columns, kChunk, scores);
-  softmax_rows(queries, columns, shape.softcap, scores, out);
   if (queries.n > kMostDirect) {
+    transpose_keys<Row>(rows, key_offset, head_dim, keys);
+    score_tile(queries, head_dim, keys, columns, scores);
+    softmax_rows(queries, columns, shape.softcap, scores, out);
     unpack_values<Row>(rows, value_offset, head_dim, values);
-    multiply(scores, kChunk, values, queries.n, rows.n, head_dim, head_dim, out.values);
+    multiply({.a = scores, .a_stride = kChunk, .a_step = 1, .b = values, .b_stride = head_dim, .depth = rows.n},
+             queries.n, head_dim, false, out.values, head_dim);
     return;
   }
-  for (std::uint32_t r = 0; r < queries.n; r += kDirectBlock) {
-    const ChunkRows* wanted = r == 0 ? next : nullptr;
-    const float* weights = scores + std::size_t{r} * kChunk;
-    float* into = out.values + std::size_t{r} * head_dim;
-    switch (HWY_MIN(queries.n - r, kDirectBlock)) {
-      case 1: weigh_rows<1, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
-      case 2: weigh_rows<2, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
-      case 3: weigh_rows<3, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
-      default: weigh_rows<kDirectBlock, Row>(rows, wanted, value_offset, weights, head_dim, into); break;
-    }
-  }
+  // Keys are asked for while keys are read, values while values are: the memory is never idle.
+  for_row_blocks(queries.n, [&]<std::uint32_t kRows>(std::uint32_t r, bool is_first) {
+    score_rows<kRows, Row>(rows, is_first ? next : nullptr, key_offset, queries.q + std::size_t{r} * head_dim, head_dim,
+                           scores + std::size_t{r} * kChunk);
+  });
+  softmax_rows(queries, columns, shape.softcap, scores, out);
+  for_row_blocks(queries.n, [&]<std::uint32_t kRows>(std::uint32_t r, bool is_first) {
+    weigh_rows<kRows, Row>(rows, is_first ? next : nullptr, value_offset, scores + std::size_t{r} * kChunk, head_dim,
+                           out.values + std::size_t{r} * head_dim);
+  });
 }
 
 void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
@@ -369,8 +225,9 @@ void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv
   HWY_DYNAMIC_DISPATCH(attend_chunk)(rows, next, kv_head, shape, queries, scratch, out);
 }
 
-void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into) {
-  HWY_DYNAMIC_DISPATCH(merge_partials)(n_rows, head_dim, from, into);
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, std::size_t stride,
+                    std::uint32_t n, const Partials& into) {
+  HWY_DYNAMIC_DISPATCH(merge_partials)(n_rows, head_dim, from, stride, n, into);
 }
 
 std::size_t chunk_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim) {

@@ -57,7 +57,9 @@ void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv
                   const QueryRows& queries, float* scratch, const Partials& out);
 std::size_t chunk_scratch_floats(std::uint32_t n_rows, std::uint32_t head_dim);
 
-/// Merges `n_rows` rows of partials into those of the chunks before.
-void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, const Partials& into);
+/// Merges partials of `n` chunks, `stride` floats apart, each of `n_rows` rows, into those of the chunks before: in
+/// order, with the same bits as in as many calls.
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, std::size_t stride,
+                    std::uint32_t n, const Partials& into);
 
 }  // namespace driftwood::cpu

@@ -1,0 +1,161 @@
+// Products of f32 matrices for tiles of queries, and KV rows rearranged for them.
+//
+// Included by Highway's foreach_target sources only, once for each target.
+#if defined(DRIFTWOOD_DEVICE_CPU_ATTENTION_PRODUCTS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef DRIFTWOOD_DEVICE_CPU_ATTENTION_PRODUCTS_INL
+#undef DRIFTWOOD_DEVICE_CPU_ATTENTION_PRODUCTS_INL
+#else
+#define DRIFTWOOD_DEVICE_CPU_ATTENTION_PRODUCTS_INL
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "device/cpu/attention_kernels.hpp"
+#include "device/cpu/attention_rows-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace driftwood::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::uint32_t kKeyGroup = 32;  // tokens up to whose multiple keys are transposed
+constexpr std::uint32_t kRowBlock = 6;   // query rows that share loads of a chunk
+
+/// into[i][t] = from[t][i] for 4 rows of 4 floats.
+HWY_INLINE void transpose_4x4(const float* from, std::size_t from_stride, float* into, std::size_t into_stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t t = 0; t < 4; ++t) into[i * into_stride + t] = from[t * from_stride + i];
+  }
+#else
+  const hn::Full128<float> d;
+  const hn::Full128<double> pairs;
+  const auto r0 = hn::LoadU(d, from);
+  const auto r1 = hn::LoadU(d, from + from_stride);
+  const auto r2 = hn::LoadU(d, from + 2 * from_stride);
+  const auto r3 = hn::LoadU(d, from + 3 * from_stride);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, into);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, into + into_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, into + 2 * into_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, into + 3 * into_stride);
+#endif
+}
+
+/// The chunk's keys of one head as [head_dim][kChunk], in f32; columns from rows.n to the next multiple of kKeyGroup
+/// are zero.
+template <typename Row>
+HWY_INLINE void transpose_keys(const ChunkRows& rows, std::size_t head_offset, std::uint32_t head_dim, float* keys) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  alignas(64) float lines[4 * kMaxHeadDim];
+  for (std::uint32_t begin = 0; begin < (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup; begin += 4) {
+    for (std::uint32_t t = begin; t < begin + 4; ++t) {
+      float* line = lines + std::size_t{t - begin} * head_dim;
+      if (t < rows.n) {
+        const Row row{rows.keys[t] + head_offset};
+        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(row.load(i), d, line + i);
+      } else {
+        for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(hn::Zero(d), d, line + i);
+      }
+    }
+    for (std::size_t i = 0; i < head_dim; i += 4) transpose_4x4(lines + i, head_dim, keys + i * kChunk + begin, kChunk);
+  }
+}
+
+/// The chunk's values of one head as [rows.n][head_dim], in f32.
+template <typename Row>
+HWY_INLINE void unpack_values(const ChunkRows& rows, std::size_t offset, std::uint32_t head_dim, float* values) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  for (std::uint32_t t = 0; t < rows.n; ++t) {
+    const Row row{rows.keys[t] + offset};
+    for (std::size_t i = 0; i < head_dim; i += lanes) {
+      hn::StoreU(row.load(i), d, values + std::size_t{t} * head_dim + i);
+    }
+  }
+}
+
+/// The factors of a product of matrices of f32, whose rows lie `stride` floats apart.
+struct Factors {
+  const float* a;  ///< [rows][depth], elements `a_step` floats apart
+  std::size_t a_stride;
+  std::size_t a_step;
+  const float* b;  ///< [depth][columns]
+  std::size_t b_stride;
+  std::uint32_t depth;
+};
+
+/// c[r][0 .. kVectors * lanes) = sum over i < depth of a[r][i] * b[i][...], for kRows rows; added to c if `add`.
+template <std::uint32_t kRows, std::uint32_t kVectors>
+HWY_INLINE void multiply_block(const Factors& f, bool add, float* c, std::size_t c_stride) {
+  const Float d;
+  const std::size_t lanes = hn::Lanes(d);
+  Vec sums[kRows][kVectors];
+  for (std::uint32_t r = 0; r < kRows; ++r) {
+    for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
+  }
+  for (std::uint32_t k = 0; k < f.depth; ++k) {
+    Vec right[kVectors];
+    for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, f.b + k * f.b_stride + i * lanes);
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      const Vec left = hn::Set(d, f.a[r * f.a_stride + k * f.a_step]);
+      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+    }
+  }
+  for (std::uint32_t r = 0; r < kRows; ++r) {
+    for (std::uint32_t i = 0; i < kVectors; ++i) {
+      float* into = c + r * c_stride + i * lanes;
+      hn::StoreU(add ? hn::Add(hn::LoadU(d, into), sums[r][i]) : sums[r][i], d, into);
+    }
+  }
+}
+
+template <std::uint32_t kVectors>
+HWY_INLINE void multiply_columns(Factors f, std::uint32_t rows, bool add, float* c, std::size_t c_stride) {
+  const auto block = [&]<std::uint32_t kRows>() {
+    multiply_block<kRows, kVectors>(f, add, c, c_stride);
+    f.a += kRows * f.a_stride;
+    c += kRows * c_stride;
+  };
+  std::uint32_t left = rows;
+  for (; left >= kRowBlock; left -= kRowBlock) block.template operator()<kRowBlock>();
+  switch (left) {
+    case 0: break;
+    case 1: block.template operator()<1>(); break;
+    case 2: block.template operator()<2>(); break;
+    case 3: block.template operator()<3>(); break;
+    case 4: block.template operator()<4>(); break;
+    default: block.template operator()<5>(); break;
+  }
+}
+
+/// c [rows][columns] = a * b, or c + a * b, its rows `c_stride` apart; columns are a multiple of 32. Sums run along the
+/// depth, one term after another.
+HWY_INLINE void multiply(Factors f, std::uint32_t rows, std::uint32_t columns, bool add, float* c,
+                         std::size_t c_stride) {
+  // As many accumulators as the register file holds: 32 registers (AVX-512, NEON) or 16.
+  constexpr std::uint32_t kVectors = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? 4 : 2;
+  const float* b = f.b;
+  std::size_t column = 0;
+  for (; column + kVectors * kLanes <= columns; column += kVectors * kLanes) {
+    f.b = b + column;
+    multiply_columns<kVectors>(f, rows, add, c + column, c_stride);
+  }
+  for (; column < columns; column += 2 * kLanes) {
+    f.b = b + column;
+    multiply_columns<2>(f, rows, add, c + column, c_stride);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace driftwood::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,132 @@
+// Elements of KV rows as vectors of f32, for the target that the including file is compiled for.
+//
+// Included by Highway's foreach_target sources only, once for each target.
+#if defined(DRIFTWOOD_DEVICE_CPU_ATTENTION_ROWS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef DRIFTWOOD_DEVICE_CPU_ATTENTION_ROWS_INL
+#undef DRIFTWOOD_DEVICE_CPU_ATTENTION_ROWS_INL
+#else
+#define DRIFTWOOD_DEVICE_CPU_ATTENTION_ROWS_INL
+#endif
+
+#include <ggml.h>
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+HWY_BEFORE_NAMESPACE();
+namespace driftwood::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most 16 lanes, so that a head of 32 dimensions is a whole number of vector pairs.
+using Float = hn::CappedTag<float, 16>;
+using Vec = hn::Vec<Float>;
+
+constexpr std::size_t kQ8Block = 32;
+constexpr std::size_t kQ8Bytes = kQ8Block + sizeof(hwy::float16_t);
+constexpr std::size_t kLanes = hn::MaxLanes(Float());
+constexpr std::size_t kQuad = 4;                     // dimensions
+constexpr std::size_t kQuadTokens = kLanes / kQuad;  // whose quads fill a vector; none without vectors
+
+#if HWY_TARGET != HWY_SCALAR
+/// The 64-bit units of kQuadTokens rows, exchanged: out[s] has unit s of each row.
+template <typename D64>
+HWY_INLINE void exchange_units(D64 d, const hn::Vec<D64>* rows, hn::Vec<D64>* out) {
+  if constexpr (kQuadTokens == 1) {
+    out[0] = rows[0];
+  } else if constexpr (kQuadTokens == 2) {
+    out[0] = hn::InterleaveLower(d, rows[0], rows[1]);
+    out[1] = hn::InterleaveUpper(d, rows[0], rows[1]);
+  } else {
+    const auto even01 = hn::InterleaveLower(d, rows[0], rows[1]);
+    const auto odd01 = hn::InterleaveUpper(d, rows[0], rows[1]);
+    const auto even23 = hn::InterleaveLower(d, rows[2], rows[3]);
+    const auto odd23 = hn::InterleaveUpper(d, rows[2], rows[3]);
+    out[0] = hn::ConcatLowerLower(d, even23, even01);
+    out[1] = hn::ConcatLowerLower(d, odd23, odd01);
+    out[2] = hn::ConcatUpperUpper(d, even23, even01);
+    out[3] = hn::ConcatUpperUpper(d, odd23, odd01);
+  }
+}
+#endif
+
+/// Rows of f16.
+struct HalfRow {
+  const std::byte* data;
+
+  static constexpr std::size_t bytes(std::size_t elements) { return elements * sizeof(hwy::float16_t); }
+
+  /// `lanes` elements.
+  HWY_INLINE Vec load(std::size_t element) const {
+    const Float d;
+    const hn::Rebind<hwy::float16_t, Float> dh;
+    return hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(data) + element));
+  }
+
+#if HWY_TARGET != HWY_SCALAR
+  /// kLanes elements of kQuadTokens rows at `data` + `offset`: out[s] has elements 4s to 4s + 3 of each row.
+  static HWY_INLINE void load_quads(const std::byte* const* data, std::size_t offset, std::size_t element, Vec* out) {
+    const Float d;
+    const hn::Rebind<hwy::float16_t, Float> dh;
+    const hn::Repartition<std::uint8_t, decltype(dh)> d8;
+    const hn::Repartition<std::uint64_t, decltype(dh)> d64;
+    hn::Vec<decltype(d64)> rows[kQuadTokens];
+    hn::Vec<decltype(d64)> units[kQuadTokens];
+    for (std::size_t i = 0; i < kQuadTokens; ++i) {
+      const auto* from = reinterpret_cast<const std::uint8_t*>(data[i]) + offset + bytes(element);
+      rows[i] = hn::BitCast(d64, hn::LoadU(d8, from));
+    }
+    exchange_units(d64, rows, units);
+    for (std::size_t s = 0; s < kQuadTokens; ++s) out[s] = hn::PromoteTo(d, hn::BitCast(dh, units[s]));
+  }
+#endif
+};
+
+/// Rows in blocks of 32 elements: an f16 scale, then 32 signed bytes (ggml's q8_0).
+struct Q8Row {
+  const std::byte* data;
+
+  static constexpr std::size_t bytes(std::size_t elements) { return elements / kQ8Block * kQ8Bytes; }
+
+  HWY_INLINE Vec load(std::size_t element) const {
+    const Float d;
+    const hn::Rebind<std::int8_t, Float> d8;
+    const hn::Rebind<std::int32_t, Float> d32;
+    const std::byte* block = data + element / kQ8Block * kQ8Bytes;
+    const auto bytes = hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(block) + kScaleBytes + element % kQ8Block);
+    return hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, bytes)), hn::Set(d, scale_of(block)));
+  }
+
+#if HWY_TARGET != HWY_SCALAR
+  static HWY_INLINE void load_quads(const std::byte* const* data, std::size_t offset, std::size_t element, Vec* out) {
+    const Float d;
+    const hn::CappedTag<float, kLanes / kQuadTokens> d_quad;
+    alignas(64) float lines[kQuadTokens][kLanes];
+    for (std::size_t i = 0; i < kQuadTokens; ++i) hn::Store(Q8Row{data[i] + offset}.load(element), d, lines[i]);
+    alignas(64) float quads[kLanes];
+    for (std::size_t s = 0; s < kQuadTokens; ++s) {
+      for (std::size_t i = 0; i < kQuadTokens; ++i) {
+        hn::Store(hn::Load(d_quad, lines[i] + s * kQuad), d_quad, quads + i * kQuad);
+      }
+      out[s] = hn::Load(d, quads);
+    }
+  }
+#endif
+
+ private:
+  static constexpr std::size_t kScaleBytes = sizeof(ggml_fp16_t);
+
+  static HWY_INLINE float scale_of(const std::byte* block) {
+    ggml_fp16_t scale;
+    std::memcpy(&scale, block, sizeof(scale));
+    return ggml_fp16_to_fp32(scale);
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace driftwood::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif

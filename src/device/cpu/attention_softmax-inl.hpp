@@ -1,0 +1,156 @@
+// The softmax of a chunk's scores, and the merging of partial ones.
+//
+// Included by Highway's foreach_target sources only, once for each target.
+#if defined(DRIFTWOOD_DEVICE_CPU_ATTENTION_SOFTMAX_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef DRIFTWOOD_DEVICE_CPU_ATTENTION_SOFTMAX_INL
+#undef DRIFTWOOD_DEVICE_CPU_ATTENTION_SOFTMAX_INL
+#else
+#define DRIFTWOOD_DEVICE_CPU_ATTENTION_SOFTMAX_INL
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "device/cpu/attention_kernels.hpp"
+#include "device/cpu/attention_rows-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace driftwood::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr float kLowestExponent = -80.0F;  // below this a weight is lost beside 1 anyway
+
+/// Of kChunk numbers.
+HWY_INLINE float max_of(const float* x) {
+  const Float d;
+  const std::uint32_t lanes = static_cast<std::uint32_t>(hn::Lanes(d));
+  Vec largest = hn::LoadU(d, x);
+  for (std::uint32_t i = lanes; i < kChunk; i += lanes) largest = hn::Max(largest, hn::LoadU(d, x + i));
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+HWY_INLINE void apply_softcap(float* x, std::uint32_t n, float cap) {
+  const Float d;
+  const std::uint32_t lanes = static_cast<std::uint32_t>(hn::Lanes(d));
+  const Vec inverse = hn::Set(d, 1.0F / cap);
+  for (std::uint32_t i = 0; i < n; i += lanes) {
+    hn::StoreU(hn::Mul(hn::Set(d, cap), hn::Tanh(d, hn::Mul(hn::LoadU(d, x + i), inverse))), d, x + i);
+  }
+}
+
+/// x[i] = exp(x[i] - maximum) for i < kChunk; the sum. Entries of -infinity become 0.
+HWY_INLINE float exponentials(float* x, float maximum) {
+  const Float d;
+  const std::uint32_t lanes = static_cast<std::uint32_t>(hn::Lanes(d));
+  const Vec lowest = hn::Set(d, kLowestExponent);
+  Vec sum = hn::Zero(d);
+  for (std::uint32_t i = 0; i < kChunk; i += lanes) {
+    const Vec shifted = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, maximum));
+    const Vec weight = hn::IfThenElseZero(hn::Gt(shifted, lowest), hn::Exp(d, hn::Max(shifted, lowest)));
+    hn::StoreU(weight, d, x + i);
+    sum = hn::Add(sum, weight);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+/// Scores become weights: exp(score - maximum) where the row sees the token, else 0.
+HWY_INLINE void softmax_rows(const QueryRows& queries, std::uint32_t columns, float softcap, float* scores,
+                             const Partials& out) {
+  for (std::uint32_t r = 0; r < queries.n; ++r) {
+    float* row = scores + std::size_t{r} * kChunk;
+    const std::uint32_t first = queries.first[r];
+    const std::uint32_t last = queries.last[r];
+    if (first >= last) {
+      for (std::uint32_t t = 0; t < columns; ++t) row[t] = 0.0F;
+      out.sum[r] = 0.0F;
+      continue;
+    }
+    // Before the others are hidden: a capped -infinity would be a number.
+    if (softcap != 0.0F) apply_softcap(row, columns, softcap);
+    for (std::uint32_t t = 0; t < first; ++t) row[t] = -std::numeric_limits<float>::infinity();
+    for (std::uint32_t t = last; t < kChunk; ++t) row[t] = -std::numeric_limits<float>::infinity();
+    out.maximum[r] = max_of(row);
+    out.sum[r] = exponentials(row, out.maximum[r]);
+  }
+}
+
+/// How one row's partials of up to kMostMerged chunks enter its running result: values = values * keep + theirs *
+/// weight.
+struct MergeFactors {
+  static constexpr std::uint32_t kMostMerged = 64;
+  alignas(64) float keep[kMostMerged];
+  alignas(64) float weight[kMostMerged];  // 0: not at all
+};
+
+/// a * b + c, rounded as vectors are: a compiler's choice could differ from place to place.
+HWY_INLINE float multiply_and_add(float a, float b, float c) {
+  const hn::CappedTag<float, 1> d;
+  return hn::GetLane(hn::MulAdd(hn::Set(d, a), hn::Set(d, b), hn::Set(d, c)));
+}
+
+/// The factors for n chunks whose numbers lie `stride` floats apart; maximum and sum become those of all.
+HWY_INLINE void find_merge_factors(const float* maxima, const float* sums, std::size_t stride, std::uint32_t n,
+                                   float& maximum, float& sum, MergeFactors& factors) {
+  const Float d;
+  // One of the two factors is exp(0), the other one's exponent is found first for all chunks.
+  bool larger[MergeFactors::kMostMerged];
+  alignas(64) float exponentials[MergeFactors::kMostMerged] = {};
+  float running = maximum;
+  bool any = sum != 0.0F;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const float found = maxima[i * stride];
+    if (sums[i * stride] == 0.0F) continue;
+    larger[i] = !any || found > running;
+    exponentials[i] = any ? (larger[i] ? running - found : found - running) : -std::numeric_limits<float>::infinity();
+    if (larger[i]) running = found;
+    any = true;
+  }
+  const Vec lowest = hn::Set(d, kLowestExponent);
+  for (std::uint32_t i = 0; i < n; i += kLanes) {
+    const Vec x = hn::Load(d, exponentials + i);
+    hn::Store(hn::IfThenElseZero(hn::Gt(x, lowest), hn::Exp(d, hn::Max(x, lowest))), d, exponentials + i);
+  }
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const float found = sums[i * stride];
+    factors.keep[i] = found == 0.0F || !larger[i] ? 1.0F : exponentials[i];
+    factors.weight[i] = found == 0.0F ? 0.0F : larger[i] ? 1.0F : exponentials[i];
+    sum = multiply_and_add(found, factors.weight[i], sum * factors.keep[i]);
+  }
+  maximum = running;
+}
+
+void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, std::size_t stride,
+                    std::uint32_t n, const Partials& into) {
+  const Float d;
+  MergeFactors factors;
+  for (std::uint32_t begin = 0; begin < n; begin += MergeFactors::kMostMerged) {
+    const std::uint32_t count = HWY_MIN(n - begin, MergeFactors::kMostMerged);
+    const std::size_t skipped = begin * stride;
+    for (std::uint32_t r = 0; r < n_rows; ++r) {
+      find_merge_factors(from.maximum + skipped + r, from.sum + skipped + r, stride, count, into.maximum[r],
+                         into.sum[r], factors);
+      const std::size_t row = std::size_t{r} * head_dim;
+      for (std::size_t dimension = row; dimension < row + head_dim; dimension += kLanes) {
+        const float* values = from.values + skipped + dimension;
+        Vec merged = hn::LoadU(d, into.values + dimension);
+        for (std::uint32_t i = 0; i < count; ++i) {
+          if (factors.weight[i] == 0.0F) continue;
+          const Vec kept = hn::Mul(merged, hn::Set(d, factors.keep[i]));
+          merged = hn::MulAdd(hn::LoadU(d, values + i * stride), hn::Set(d, factors.weight[i]), kept);
+        }
+        hn::StoreU(merged, d, into.values + dimension);
+      }
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace driftwood::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif
