@@ -83,7 +83,8 @@ Result<void> Region::extend(std::size_t new_size) {
   // It may be larger already, after an attempt that failed.
   if (file_->size() < new_size) DW_TRY(file_->resize(new_size));
   DW_TRY(system_memory::map_shared(base_ + old_size, new_size - old_size, file_->fd(), old_size));
-  if (!segments_.empty() && segments_.back().layer == nullptr) {
+  ++mappings_;
+  if (!segments_.empty() && segments_.back().is_own()) {
     segments_.back().range.size += new_size - old_size;
   } else {
     segments_.push_back({.range = {old_size, new_size - old_size}, .layer = nullptr});
@@ -95,11 +96,13 @@ Result<void> Region::extend(std::size_t new_size) {
 Result<void> Region::map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
   DW_TRY(
       system_memory::map_private(base_ + range.offset, range.size, layer->fd(), layer->file_offset() + layer_offset));
+  for (const ByteRange& part : moved_in(range)) system_memory::discard(moved_->fd(), part);
   record({.range = range, .layer = std::move(layer), .layer_offset = layer_offset});
   return {};
 }
 
 void Region::record(Segment now) {
+  ++mappings_;
   const ByteRange range = now.range;
   const std::size_t end = range.offset + range.size;
   const auto end_of = [](const Segment& segment) { return segment.range.offset + segment.range.size; };

@@ -11,8 +11,14 @@
 // Layer, and are left where they are too: pages written between two seals are likely to
 // be written again. So the cost of a seal follows the pages written since the one before.
 //
+// Another process maps the same files. Pages that were copied on write lie in none, so share() moves
+// them, and those that are to be written there, into a file of the Region's as well, mapped shared at
+// their offset; they stay there until a seal maps a Layer in their place. A moved page is to all else
+// what a page copied on write is: hidden from the Image until the next seal, and then left in place.
+//
 // Always: the base never moves; size() only grows and is a multiple of the page
-// size; bytes never written read as zero; no page under a live Pin is remapped.
+// size; bytes never written read as zero; no page under a live Pin is remapped, but
+// by share(), which is for the one that holds it.
 // Growing and pinning may be called from any thread; reading, writing and sealing the
 // bytes is for the callers to order.
 #pragma once
@@ -133,6 +139,25 @@ class Region {
   /// clean_pieces costs.
   std::vector<Place> places(ByteRange range) const;
 
+  /// A part of a Region's bytes as another process can map it.
+  struct SharedPiece {
+    ByteRange range;              ///< in the Region, whole pages
+    int fd = -1;                  ///< open while `file` is held
+    std::size_t file_offset = 0;  ///< of the first byte
+    bool sealed = false;          ///< to be read only, or mapped copy-on-write; else what one writes the other reads
+    std::shared_ptr<const void> file;  ///< keeps `fd` and the bytes
+  };
+  struct Shared {
+    std::uint64_t version = 0;  ///< another one where pages were mapped anew since
+    std::vector<SharedPiece> pieces;
+  };
+  /// Makes the pages of `range` ones that another process can map, those of `writes` (in the Region, within `range`)
+  /// such that it can write them, and says where they are. No byte changes. What this process writes later to a sealed
+  /// page is its own until the next call, which says so by another version. Copies the pages written since they were
+  /// sealed, once; costs what clean_pieces costs otherwise. invalid_argument: not in the committed bytes;
+  /// out_of_memory: some of the pages may have moved.
+  Result<Shared> share(ByteRange range, std::span<const ByteRange> writes);
+
   /// Expires with the Region.
   std::weak_ptr<const void> life() const noexcept { return life_; }
   /// `observer` hears of this Region as long as both live.
@@ -155,6 +180,11 @@ class Region {
     /// The Layer is not mapped: it is a copy of pages that this Region alone has, and that hide what is mapped below.
     bool in_place = false;
     std::uint64_t sealed_at = 0;  ///< where in_place: the seal that copied it
+    /// The pages lie in moved_, at the same offset, mapped shared. With a Layer they are in_place; without one they
+    /// were not sealed since they moved.
+    bool moved = false;
+
+    bool is_own() const noexcept { return layer == nullptr && !moved; }
   };
 
   Region(const RegionOptions& options, std::byte* base);
@@ -170,7 +200,7 @@ class Region {
   void record(Segment now);
   /// Another mapping of a range of the own file, for reading.
   Result<LayerView> make_view(ByteRange range) const;
-  /// The ranges that are mapped copy-on-write without a gap, clipped to `within`.
+  /// The ranges without a gap that hide or show Layers, not the own file, clipped to `within`.
   std::vector<ByteRange> layered(ByteRange within) const;
   /// The parts of `range`, which is layered, that were written since it was sealed.
   Result<std::vector<ByteRange>> written(ByteRange range) const;
@@ -184,6 +214,12 @@ class Region {
   /// Copies `pages` into a Layer of their own and leaves them in place.
   Result<void> seal_in_place(std::span<const ByteRange> pages);
   bool is_in_place(ByteRange range) const;
+  /// The parts of `range` whose pages lie in moved_.
+  std::vector<ByteRange> moved_in(ByteRange range) const;
+  /// The parts of `range` that lie in no file: copied on write.
+  Result<std::vector<ByteRange>> private_pages(ByteRange range) const;
+  /// Moves the pages of `range`, of those that show Layers or hide them, into moved_.
+  Result<void> move_pages(ByteRange range);
   /// Makes every page of `range`, which is layered, one that this Region alone has.
   void own_pages(ByteRange range) noexcept;
   /// Maps what was left in place by earlier seals, and not written since, over its Layers, where it is much.
@@ -199,10 +235,12 @@ class Region {
   std::byte* const base_;
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
-  std::shared_ptr<MemoryFile> file_;  ///< own pages, each at its offset in the Region; null before the first
-  std::shared_ptr<CopyFile> copies_;  ///< Layers of pages that were copied on write; null before the first
-  std::vector<Segment> segments_;     ///< by offset, without gaps, up to size()
-  std::uint64_t seals_ = 0;           ///< how many there were
+  std::shared_ptr<MemoryFile> file_;   ///< own pages, each at its offset in the Region; null before the first
+  std::shared_ptr<MemoryFile> moved_;  ///< pages that share() moved, each at its offset; null before the first
+  std::shared_ptr<CopyFile> copies_;   ///< Layers of pages that were copied on write; null before the first
+  std::vector<Segment> segments_;      ///< by offset, without gaps, up to size()
+  std::uint64_t seals_ = 0;            ///< how many there were
+  std::uint64_t mappings_ = 0;         ///< how often segments_ changed
   std::shared_ptr<const Image> image_;
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
   mutable std::vector<std::weak_ptr<RegionObserver>> observers_;

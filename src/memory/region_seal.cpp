@@ -61,7 +61,7 @@ std::vector<ByteRange> Region::layered(ByteRange within) const {
   std::vector<ByteRange> ranges;
   const std::size_t end = within.offset + within.size;
   for (const Segment& segment : segments_) {
-    if (segment.layer == nullptr || !segment.range.overlaps(within)) continue;
+    if (segment.is_own() || !segment.range.overlaps(within)) continue;
     const std::size_t from = std::max(segment.range.offset, within.offset);
     ranges.push_back({from, std::min(segment.range.offset + segment.range.size, end) - from});
   }
@@ -78,10 +78,12 @@ Result<std::vector<ByteRange>> Region::written(ByteRange range) const {
   }
   std::vector<ByteRange> found;
   for (const Segment& segment : segments_) {
-    if (segment.layer == nullptr || !segment.range.overlaps(pages)) continue;
+    if (segment.is_own() || !segment.range.overlaps(pages)) continue;
     const std::size_t from = std::max(segment.range.offset, pages.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
-    if (can_ask && !segment.in_place) {
+    if (segment.layer == nullptr) {
+      found.push_back({from, to - from});
+    } else if (can_ask && !segment.in_place) {
       const auto parts = clipped(copied, {from, to - from});
       found.insert(found.end(), parts.begin(), parts.end());
     } else {
@@ -141,7 +143,16 @@ Result<void> Region::seal_in_place(std::span<const ByteRange> pages) {
   std::size_t layer_offset = 0;
   for (const ByteRange& range : pages) {
     own_pages(range);
+    const std::vector<ByteRange> moved = moved_in(range);
     record({.range = range, .layer = layer, .layer_offset = layer_offset, .in_place = true, .sealed_at = seals_});
+    for (const ByteRange& part : moved) {
+      record({.range = part,
+              .layer = layer,
+              .layer_offset = layer_offset + (part.offset - range.offset),
+              .in_place = true,
+              .sealed_at = seals_,
+              .moved = true});
+    }
     layer_offset += range.size;
   }
   return {};
@@ -173,7 +184,7 @@ Result<void> Region::settle() {
 Result<void> Region::seal_own() {
   std::vector<ByteRange> used;
   for (const Segment& segment : segments_) {
-    if (segment.layer != nullptr) continue;
+    if (!segment.is_own()) continue;
     DW_TRY_ASSIGN(auto found, system_memory::data_ranges(file_->fd(), segment.range, kSmallHole));
     found = merged(std::move(found), kKeepTogether);
     used.insert(used.end(), found.begin(), found.end());
@@ -292,7 +303,7 @@ std::vector<Region::Place> Region::places(ByteRange range) const {
     const std::size_t from = std::max(segment.range.offset, range.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, end);
     if (segment.layer == nullptr) {
-      add({{from, to - from}, file_, from, false});
+      add({{from, to - from}, segment.moved ? moved_ : file_, from, false});
       continue;
     }
     Result<std::vector<ByteRange>> changed = std::vector<ByteRange>{{from, to - from}};
@@ -324,7 +335,7 @@ Result<std::size_t> Region::written_bytes(ByteRange range) const {
     bytes += sum(found);
   }
   for (const Segment& segment : segments_) {
-    if (segment.layer != nullptr || !segment.range.overlaps(pages)) continue;
+    if (!segment.is_own() || !segment.range.overlaps(pages)) continue;
     const std::size_t from = std::max(segment.range.offset, pages.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
     DW_TRY_ASSIGN(const auto found, system_memory::data_ranges(file_->fd(), {from, to - from}));
