@@ -34,6 +34,7 @@ Result<Report> run_many(const Options& options);
 Result<Report> run_gpu(const Options& options);
 Result<Report> run_limits(const Options& options);
 Result<Report> run_snapshot(const Options& options);
+Result<Report> run_worker(const Options& options);
 
 /// A line on standard error: what is being done.
 void say(std::string_view what);

@@ -26,6 +26,7 @@ constexpr Benchmark kBenchmarks[] = {
     {"snapshot", "freeze, thaw and save of an actor, against libllama's state and against prefill", run_snapshot},
     {"many", "many actors at once: throughput against libllama's batches, waits, waking, memory", run_many},
     {"gpu", "a GPU: decode, prefill, batches, freeze and thaw, against libllama on the same card", run_gpu, true},
+    {"worker", "what a device worker, a process of its own that computes, adds to a forward pass", run_worker},
     {"fork", "forks of a live actor: time, memory, what their first token writes", run_fork},
 };
 

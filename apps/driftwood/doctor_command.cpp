@@ -63,6 +63,7 @@ Json report_json(const DoctorReport& report, const StoreState& store) {
     Json json{{"name", device.name},
               {"sharing", device.sharing},
               {"same_pointer", device.same_pointer},
+              {"worker", device.in_worker},
               {"gemm_errors", device.chain.errors},
               {"bytes_copied", device.chain.bytes_copied},
               {"gemm_guest_us", device.chain.gemm_guest_us},
@@ -106,8 +107,9 @@ void print_report(const DoctorReport& report, const StoreState& store) {
   rows.push_back({"memory", fmt::format("Region, pages of {} bytes", page_size()), verdict(report.memory)});
   for (const DeviceReport& device : report.devices) {
     rows.push_back({"device",
-                    fmt::format("{}: {}, {}", device.name, device.sharing,
-                                device.same_pointer ? "the same pointer" : "another pointer"),
+                    fmt::format("{}: {}, {}{}", device.name, device.sharing,
+                                device.same_pointer ? "the same pointer" : "another pointer",
+                                device.in_worker ? ", in a worker" : ""),
                     verdict(device)});
   }
   for (const UnusableDevice& device : report.unusable) {

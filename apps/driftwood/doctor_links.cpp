@@ -77,6 +77,7 @@ Result<void> check_sharing(Device& device, DeviceReport& report) {
 
 Result<void> check_device(Engine& engine, DeviceReport& report) {
   DW_TRY_ASSIGN(const auto device, open_device(report.name));
+  report.in_worker = device->info().in_worker;
   DW_TRY(check_sharing(*device, report));
   report.chain = examine_chain(engine, *device);
   if (!report.chain.ok) return broken(report.chain.problem);

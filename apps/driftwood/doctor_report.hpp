@@ -35,6 +35,7 @@ struct DeviceReport : LinkReport {
   std::string name;
   std::string sharing;        ///< of an imported Region
   bool same_pointer = false;  ///< the device's tensors have the Region's own addresses
+  bool in_worker = false;     ///< a process of its own computed
   ChainReport chain;
 };
 

@@ -23,6 +23,7 @@ Json device_json(const DeviceListing& device) {
                {"hardware", device.hardware},
                {"memory_bytes", info.memory_total},
                {"threads", info.threads},
+               {"worker", info.in_worker},
                {"sharing", to_string(info.capabilities.import_sharing)},
                {"weights_sharing", to_string(info.capabilities.weights_sharing)},
                {"import_alignment", info.capabilities.import_alignment},
@@ -34,18 +35,20 @@ Json device_json(const DeviceListing& device) {
 
 std::vector<std::string> device_row(const DeviceListing& device) {
   const DeviceInfo& info = device.info;
-  if (!device.obstacle.empty()) return {info.name, "-", "-", "-", "-", printable(device.obstacle)};
+  if (!device.obstacle.empty()) return {info.name, "-", "-", "-", "-", "-", printable(device.obstacle)};
   return {info.name,
           std::string(to_string(info.capabilities.import_sharing)),
           fmt::format("{} B", info.capabilities.import_alignment),
           info.threads == 0 ? "-" : std::to_string(info.threads),
           info.memory_total == 0 ? "-" : format_bytes(info.memory_total),
+          info.in_worker ? "yes" : "no",
           printable(info.description)};
 }
 
 Result<int> print_devices(const Common& common) {
   Json list = Json::array();
-  std::vector<std::vector<std::string>> rows = {{"name", "sharing", "alignment", "threads", "memory", "description"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"name", "sharing", "alignment", "threads", "memory", "worker", "description"}};
   const std::vector<DeviceListing> devices = list_devices();
   for (const DeviceListing& device : devices) {
     list.push_back(device_json(device));
@@ -85,11 +88,13 @@ void add_report(const Commands& commands, const char* name, const char* descript
 }  // namespace
 
 void add_devices(const Commands& commands) {
-  add_report(commands, "devices", "List what can compute here",
-             "  driftwood devices\n"
-             "  driftwood devices --json\n"
-             "Sharing says how a device sees a guest's memory: same_memory, mapped_over_bus or copied.",
-             print_devices);
+  add_report(
+      commands, "devices", "List what can compute here",
+      "  driftwood devices\n"
+      "  driftwood devices --json\n"
+      "Sharing says how a device sees a guest's memory: same_memory, mapped_over_bus or copied. Worker: whether a\n"
+      "process of its own computes, where --device-worker does not say otherwise.",
+      print_devices);
 }
 
 void add_version(const Commands& commands) {

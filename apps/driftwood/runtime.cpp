@@ -11,6 +11,12 @@ void RuntimeOptions::add_to(CLI::App* command) {
                    "What computes: auto, cpu, vulkan[:N], cuda[:N], metal or null; \"driftwood devices\" lists them")
       ->type_name("NAME")
       ->capture_default_str();
+  command
+      ->add_option("--device-worker", device_worker,
+                   "Whether a process of its own computes, so that a fault of a driver ends no actor: auto, on or off")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->type_name("WHEN")
+      ->capture_default_str();
   command->add_option("--threads", threads, "Host threads that compute (0: one for each core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
@@ -29,12 +35,22 @@ Result<std::size_t> RuntimeOptions::memory_bytes() const {
   return bytes;
 }
 
+namespace {
+
+WorkerUse worker_use(std::string_view word) {
+  if (word == "on") return WorkerUse::on;
+  return word == "off" ? WorkerUse::off : WorkerUse::automatic;
+}
+
+}  // namespace
+
 Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   Runtime runtime;
   EngineOptions engine;
   engine.cache = default_module_cache();
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
-  DW_TRY_ASSIGN(runtime.device, open_device(options.device, {.threads = options.threads}));
+  DW_TRY_ASSIGN(runtime.device,
+                open_device(options.device, {.threads = options.threads, .worker = worker_use(options.device_worker)}));
   runtime.models = std::make_unique<ModelPool>(*runtime.device, ModelPoolOptions{.strict = options.strict});
   return runtime;
 }

@@ -26,6 +26,16 @@ struct DeviceInfo {
   std::uint64_t memory_bytes = 0;  ///< 0 where it is not known
   int threads = 0;                 ///< host threads that compute; 0 for a GPU
   Sharing sharing = Sharing::copied;
+  bool in_worker = false;  ///< a process of its own computes
+};
+
+/// Whether a process of its own computes, beside the program's: what ends that one, a driver's fault or an abort in
+/// it, ends no actor; it is started again. It is the program driftwood-device-worker, which is installed with the
+/// library.
+enum class DeviceWorker {
+  automatic,  ///< where it costs little, by the kind of device
+  off,
+  on,
 };
 
 /// Names of this machine's devices, best first. "auto" stands for the first.

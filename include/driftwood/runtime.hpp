@@ -27,8 +27,9 @@
 namespace driftwood::DRIFTWOOD_V1 {
 
 struct RuntimeOptions {
-  std::string device = "auto";      ///< "auto", or one of device_names()
-  int compute_threads = 0;          ///< host threads that compute; 0: one for each core that the process may use
+  std::string device = "auto";  ///< "auto", or one of device_names()
+  int compute_threads = 0;      ///< host threads that compute; 0: one for each core that the process may use
+  DeviceWorker device_worker = DeviceWorker::automatic;
   std::uint64_t weights_bytes = 0;  ///< most weights loaded at a time, of all models; 0: no limit
   /// What a guest computes does not depend on what others compute at the same time, whatever that costs; else only
   /// where it costs nothing (models of quantized types, on the CPU).
@@ -57,7 +58,8 @@ struct RuntimeOptions {
 
 class DRIFTWOOD_API Runtime {
  public:
-  /// not_found: there is no such device; invalid_argument: a number out of range.
+  /// not_found: there is no such device, or no program for its worker; invalid_argument: a number out of range;
+  /// unsupported: a worker, but not on Linux.
   static Result<Runtime> create(RuntimeOptions options = {});
   ~Runtime();
   Runtime(Runtime&&) noexcept;

@@ -43,17 +43,26 @@ Result<Import> Device::import(Region& region, ByteRange range, Require require) 
   std::byte* const data = region.data() + range.offset;
   DW_TRY(check_import(data, range.size));
   DW_TRY(check_sharing(info_.capabilities.import_sharing, require));
-  return import_bytes(data, range.size, Access::read_write, require, std::move(pin));
+  return import_bytes({.data = data, .size = range.size, .region = &region, .region_offset = range.offset}, require,
+                      std::move(pin));
 }
 
-Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require) {
+Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require, FileBytes file) {
   DW_TRY(check_not_lost());
   if (data == nullptr || size == 0) {
     return fail(ErrorCode::invalid_argument, fmt::format("Import of {} bytes is empty.", size));
   }
   DW_TRY(check_import(data, size));
   DW_TRY(check_sharing(info_.capabilities.weights_sharing, require));
-  return import_bytes(const_cast<std::byte*>(data), size, Access::read_only, require, Pin());
+  return import_bytes({.data = const_cast<std::byte*>(data), .size = size, .read_only = true, .file = file}, require,
+                      Pin());
+}
+
+Result<Import> Device::import_mapped(std::byte* data, std::size_t size, Require require) {
+  DW_TRY(check_not_lost());
+  DW_TRY(check_import(data, size));
+  DW_TRY(check_sharing(info_.capabilities.import_sharing, require));
+  return import_bytes({.data = data, .size = size}, require, Pin());
 }
 
 Result<void> Device::check_import(const std::byte* data, std::size_t size) const {
@@ -78,8 +87,8 @@ Result<void> Device::check_sharing(Sharing sharing, Require require) const {
                                                   info_.name, to_string(sharing), describe(require)));
 }
 
-Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access access, Require require, Pin pin) {
-  auto imported = import_impl(data, size, access);
+Result<Import> Device::import_bytes(const HostBytes& bytes, Require require, Pin pin) {
+  auto imported = import_impl(bytes);
   if (!imported) {
     note(imported.error());
     return std::unexpected(std::move(imported).error());
@@ -88,9 +97,9 @@ Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access ac
   Import import;
   import.device_ = this;
   import.buffer_ = imported->buffer;
-  import.host_ = data;
+  import.host_ = bytes.data;
   import.device_base_ = static_cast<std::byte*>(ggml_backend_buffer_get_base(imported->buffer));
-  import.size_ = size;
+  import.size_ = bytes.size;
   import.sharing_ = imported->sharing;
   import.pin_ = std::move(pin);
   DW_TRY(check_sharing(imported->sharing, require));
@@ -100,6 +109,13 @@ Result<Import> Device::import_bytes(std::byte* data, std::size_t size, Access ac
 void Device::release(ggml_backend_buffer_t buffer) noexcept {
   release_impl(buffer);
   live_imports_.fetch_sub(1);
+}
+
+Result<void> Device::adopt(ggml_cgraph* graph) {
+  DW_TRY(check_not_lost());
+  auto adopted = adopt_impl(graph);
+  if (!adopted) note(adopted.error());
+  return adopted;
 }
 
 Result<void> Device::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel) {

@@ -10,6 +10,7 @@
 #include <ggml-backend.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -54,11 +55,18 @@ struct DeviceNumerics {
   int threads = 0;                    ///< of a computation; 0 where their number changes no result
 };
 
+/// Where bytes of the host lie in a file, so that another process can map them.
+struct FileBytes {
+  int fd = -1;  ///< open as long as the Import lives; -1: they lie in none
+  std::size_t offset = 0;
+};
+
 struct DeviceInfo {
   std::string name;                ///< as in --device: "cpu", "vulkan:0", "null"
   std::string description;         ///< the hardware's or the driver's own name
   std::uint64_t memory_total = 0;  ///< bytes; 0 where it is not known
   int threads = 0;                 ///< host threads that compute, 0 for a GPU
+  bool in_worker = false;          ///< a process of its own computes (device/worker)
   DeviceCapabilities capabilities;
   DeviceNumerics numerics;
 };
@@ -79,12 +87,23 @@ class Device {
 
   /// Imports `size` read-only bytes of the host at `data` (model weights mapped from
   /// a file), which must outlive the Import and not change. Fails as import() does.
-  Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy);
+  Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy,
+                                  FileBytes file = {});
+  /// Imports bytes of the host, for reading and writing, that lie in no Region of this process; the caller keeps them
+  /// where they are. Fails as import() does.
+  Result<Import> import_mapped(std::byte* data, std::size_t size, Require require);
 
-  /// Runs a graph whose tensors all have their memory. Returns when results are
+  /// A graph was built, with memory for its tensors: called once, before it runs. It stays where it is until forget().
+  /// unsupported, out_of_memory: the device cannot run it.
+  Result<void> adopt(ggml_cgraph* graph);
+  void forget(const ggml_cgraph* graph) noexcept { forget_impl(graph); }
+
+  /// Runs a graph that was adopted. Returns when results are
   /// in memory. Prefer `Graph` (graph.hpp), which owns what the graph needs.
   /// cancelled: `*cancel` became true; it is looked at between operators, and what
-  /// the graph writes is undefined then, as it is after any other failure.
+  /// the graph writes is undefined then, as it is after any other failure. unavailable: what computed ended in the
+  /// middle, and is there again: with its inputs set once more, the graph may run again where it does not read what it
+  /// wrote.
   Result<void> compute(ggml_cgraph* graph, const std::atomic<bool>* cancel = nullptr);
 
   /// Writes the first bytes of a tensor in scratch memory, or reads them. Between runs of its graph.
@@ -108,7 +127,15 @@ class Device {
   std::uint64_t bytes_copied() const noexcept { return bytes_copied_.load(std::memory_order_relaxed); }
 
  protected:
-  enum class Access { read_write, read_only };
+  /// What a device is asked to hold.
+  struct HostBytes {
+    std::byte* data = nullptr;
+    std::size_t size = 0;
+    bool read_only = false;
+    Region* region = nullptr;       ///< that they lie in; null: none
+    std::size_t region_offset = 0;  ///< of the first byte
+    FileBytes file = {};            ///< where read_only
+  };
   struct Imported {
     ggml_backend_buffer_t buffer;
     Sharing sharing;
@@ -121,10 +148,12 @@ class Device {
  private:
   friend class Import;
 
-  /// A buffer over `size` bytes at `data`, both checked against the capabilities. What it really gives may be less than
-  /// they promise (a driver that refuses a file's mapping, which is copied then), never silently.
-  virtual Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) = 0;
+  /// A buffer over `bytes`, whose place and size were checked against the capabilities. What it really gives may be
+  /// less than they promise (a driver that refuses a file's mapping, which is copied then), never silently.
+  virtual Result<Imported> import_impl(const HostBytes& bytes) = 0;
   virtual void release_impl(ggml_backend_buffer_t buffer) noexcept { ggml_backend_buffer_free(buffer); }
+  virtual Result<void> adopt_impl(ggml_cgraph*) { return {}; }
+  virtual void forget_impl(const ggml_cgraph*) noexcept {}
   /// Called by one thread at a time, with tensors that all have their memory.
   virtual Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) = 0;
   virtual bool supports_impl(const ggml_tensor* op) = 0;
@@ -135,7 +164,7 @@ class Device {
   virtual MirrorCache* mirrors_impl() noexcept { return nullptr; }
   virtual Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model);
 
-  Result<Import> import_bytes(std::byte* data, std::size_t size, Access access, Require require, Pin pin);
+  Result<Import> import_bytes(const HostBytes& bytes, Require require, Pin pin);
   Result<void> check_import(const std::byte* data, std::size_t size) const;
   Result<void> check_sharing(Sharing sharing, Require require) const;
   Result<void> check_not_lost() const;
@@ -149,11 +178,20 @@ class Device {
   std::atomic<std::size_t> live_imports_{0};
 };
 
+/// Whether a device computes in a process of its own (device/worker).
+enum class WorkerUse {
+  automatic,  ///< where docs/gpu.md says that it pays
+  off,
+  on,
+};
+
 struct DeviceOptions {
   int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
   /// Bytes of a card's memory for copies of KV rows (device/mirror); 0: they are read over the bus; without a value:
   /// half of what is free.
   std::optional<std::uint64_t> mirror_budget = std::nullopt;
+  WorkerUse worker = WorkerUse::automatic;
+  std::chrono::milliseconds worker_time_limit{300000};  ///< of one computation there, after which it counts as hung
 };
 
 /// A device of this machine, or a kind of device that this machine has none of.

@@ -14,8 +14,9 @@
 namespace driftwood {
 
 struct DeviceDriver {
-  std::string_view name;  ///< "vulkan"
-  bool numbered = false;  ///< its devices are called vulkan:0, vulkan:1; else there is one, called as the kind
+  std::string_view name;     ///< "vulkan"
+  bool own_process = false;  ///< its devices compute in a worker unless told otherwise
+  bool numbered = false;     ///< its devices are called vulkan:0, vulkan:1; else there is one, called as the kind
   /// Whether hardware of this kind may be there, without loading a driver: what "auto" asks before it looks closer.
   bool (*likely)();
   /// The devices in the order of their numbers, at least one; an error says why there is none. Any thread.

@@ -31,8 +31,13 @@ Result<std::unique_ptr<Graph>> Graph::create(Device& device, std::size_t max_ten
   DW_TRY(graph->check_supported());
   graph->collect_external();
   DW_TRY(graph->allocate());
+  DW_TRY(device.adopt(graph->nodes_));
   graph->built_ = true;
   return graph;
+}
+
+Graph::~Graph() {
+  if (nodes_ != nullptr) device_->forget(nodes_);
 }
 
 Result<void> Graph::check_supported() const {

@@ -32,7 +32,7 @@ class Graph {
   /// process. unsupported: the device has no kernel for an operator; out_of_memory: the
   /// scratch buffer does not fit the device.
   static Result<std::unique_ptr<Graph>> create(Device& device, std::size_t max_tensors, const Build& build);
-  ~Graph() = default;
+  ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 

@@ -14,6 +14,7 @@
 #include "device/driver.hpp"
 #include "device/null/null_device.hpp"
 #include "device/vulkan/driver.hpp"
+#include "device/worker/worker_device.hpp"
 
 namespace driftwood {
 namespace {
@@ -54,6 +55,21 @@ Error in_kind(Error error, std::string_view kind) {
   return std::move(error).with_context(fmt::format("while looking for the device {}", kind));
 }
 
+bool in_worker(const DeviceDriver& driver, WorkerUse use) {
+  if (use != WorkerUse::automatic) return use == WorkerUse::on;
+  if (!driver.own_process) return false;
+  const auto can = worker::check_worker_program();
+  if (!can)
+    log(LogLevel::info, fmt::format("{} devices compute in this process. {}", driver.name, can.error().message));
+  return can.has_value();
+}
+
+Result<std::unique_ptr<Device>> open_here_or_in_worker(const DeviceDriver& driver, std::uint32_t number,
+                                                       const std::string& name, const DeviceOptions& options) {
+  if (!in_worker(driver, options.worker)) return driver.open(number, options);
+  return worker::open_worker_device(name, {.time_limit = options.worker_time_limit, .device = options});
+}
+
 Result<std::unique_ptr<Device>> open_named(std::string_view name, const DeviceOptions& options) {
   DW_TRY_ASSIGN(const DeviceName wanted, parse(name));
   const DeviceDriver& driver = *wanted.driver;
@@ -70,7 +86,7 @@ Result<std::unique_ptr<Device>> open_named(std::string_view name, const DeviceOp
     return fail(ErrorCode::unsupported, fmt::format("The device {} ({}) cannot be used. {}", device.info.name,
                                                     device.info.description, device.obstacle));
   }
-  return driver.open(wanted.number, options);
+  return open_here_or_in_worker(driver, wanted.number, device.info.name, options);
 }
 
 /// The first device with hardware of its own that opens, or none.
@@ -87,7 +103,7 @@ std::unique_ptr<Device> open_hardware(const DeviceOptions& options) {
       if (!device.hardware) continue;
       std::string obstacle = device.obstacle;
       if (obstacle.empty()) {
-        auto opened = driver.open(number, options);
+        auto opened = open_here_or_in_worker(driver, number, device.info.name, options);
         if (opened) return *std::move(opened);
         obstacle = opened.error().to_string();
       }
@@ -119,6 +135,7 @@ std::vector<DeviceListing> list_devices() {
   for (const DeviceDriver& driver : drivers()) {
     auto devices = driver.list();
     if (devices) {
+      for (DeviceListing& device : *devices) device.info.in_worker = in_worker(driver, WorkerUse::automatic);
       std::ranges::move(*devices, std::back_inserter(all));
     } else {
       all.push_back({.info = {.name = std::string(driver.name)}, .obstacle = devices.error().to_string()});

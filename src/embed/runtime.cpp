@@ -56,7 +56,8 @@ DeviceInfo Runtime::device() const {
           .description = info.description,
           .memory_bytes = info.memory_total,
           .threads = info.threads,
-          .sharing = to_public(info.capabilities.import_sharing)};
+          .sharing = to_public(info.capabilities.import_sharing),
+          .in_worker = info.in_worker};
 }
 
 std::vector<std::string> device_names() { return driftwood::device_names(); }

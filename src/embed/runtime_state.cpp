@@ -12,6 +12,15 @@ LogLevel log_level(std::uint32_t guests) noexcept {
   return guests < static_cast<std::uint32_t>(LogLevel::error) ? static_cast<LogLevel>(guests) : LogLevel::error;
 }
 
+driftwood::WorkerUse worker_use(DeviceWorker given) noexcept {
+  switch (given) {
+    case DeviceWorker::off: return driftwood::WorkerUse::off;
+    case DeviceWorker::on: return driftwood::WorkerUse::on;
+    case DeviceWorker::automatic: break;
+  }
+  return driftwood::WorkerUse::automatic;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions options) {
@@ -21,7 +30,8 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
     engine.cache = options.program_cache.empty() ? driftwood::default_module_cache() : options.program_cache;
   }
   DW_TRY_ASSIGN(state->engine, driftwood::Engine::create(engine));
-  DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads}));
+  DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads,
+                                                                       .worker = worker_use(options.device_worker)}));
   state->models = std::make_unique<driftwood::ModelPool>(
       *state->device, driftwood::ModelPoolOptions{.weights_budget = options.weights_bytes, .strict = options.strict});
   DW_TRY_ASSIGN(state->node, driftwood::Node::create(state->node_options(options)));

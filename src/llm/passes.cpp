@@ -193,12 +193,17 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
     });
     if (decode != nullptr) end = std::min(end, rest.begin() + static_cast<std::ptrdiff_t>(decode->max_slices()));
     const std::span part(rest.begin(), end);
-    Result<void> done;
-    try {
-      done = decode != nullptr ? decode->run(part) : state_->run(part);
-    } catch (const std::bad_alloc&) {
-      done = fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
-    }
+    const auto run = [&]() -> Result<void> {
+      try {
+        return decode != nullptr ? decode->run(part) : state_->run(part);
+      } catch (const std::bad_alloc&) {
+        return fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
+      }
+    };
+    Result<void> done = run();
+    // What computed ended in the middle. A pass writes nothing but rows beyond the Contexts' ends, and logits, before
+    // it reads them: it can be run again.
+    if (!done && done.error().code == ErrorCode::unavailable) done = run();
     for (const PassSlice& slice : part) {
       if (done) {
         slice.job->advance(slice.n_tokens);

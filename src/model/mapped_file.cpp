@@ -52,16 +52,20 @@ Result<std::unique_ptr<MappedFile>> MappedFile::open(const std::filesystem::path
   }
   const auto size = static_cast<std::size_t>(status.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  const int error = errno;
-  ::close(fd);
   if (data == MAP_FAILED) {
+    const int error = errno;
+    ::close(fd);
     return fail(ErrorCode::out_of_memory,
                 fmt::format("The file {} ({} bytes) cannot be mapped: {}.", path.string(), size, std::strerror(error)));
   }
-  return std::unique_ptr<MappedFile>(new MappedFile(static_cast<const std::byte*>(data), size, modified_ns_of(status)));
+  return std::unique_ptr<MappedFile>(
+      new MappedFile(fd, static_cast<const std::byte*>(data), size, modified_ns_of(status)));
 }
 
-MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
+MappedFile::~MappedFile() {
+  ::munmap(const_cast<std::byte*>(data_), size_);
+  ::close(fd_);
+}
 
 void MappedFile::read_ahead() const noexcept {
   // Advice only: where the system refuses it, the pages are read when they are touched.

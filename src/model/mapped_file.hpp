@@ -24,15 +24,18 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  /// The file itself, open for reading as long as this object lives.
+  int fd() const noexcept { return fd_; }
   /// Last modification when it was opened, in nanoseconds since 1970.
   std::int64_t modified_ns() const noexcept { return modified_ns_; }
   /// Asks the system to read all of it ahead, in the background.
   void read_ahead() const noexcept;
 
  private:
-  MappedFile(const std::byte* data, std::size_t size, std::int64_t modified_ns)
-      : data_(data), size_(size), modified_ns_(modified_ns) {}
+  MappedFile(int fd, const std::byte* data, std::size_t size, std::int64_t modified_ns)
+      : fd_(fd), data_(data), size_(size), modified_ns_(modified_ns) {}
 
+  int fd_;
   const std::byte* data_;
   std::size_t size_;
   std::int64_t modified_ns_;

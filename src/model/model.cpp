@@ -98,7 +98,8 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
     state->file = std::move(description.file);
     state->hash = model_hash(path, *state->file, options.progress);
     const auto bytes = state->file->bytes();
-    DW_TRY_ASSIGN(state->import, device.import_read_only(bytes.data(), bytes.size(), Require::any));
+    DW_TRY_ASSIGN(state->import, device.import_read_only(bytes.data(), bytes.size(), Require::any,
+                                                         {.fd = state->file->fd(), .offset = 0}));
     DW_TRY_ASSIGN(state->context, place_tensors(gguf, state->import, state->weights));
     if (state->hyperparameters.tied_output) {
       state->weights.emplace("output.weight", state->weights.at("token_embd.weight"));

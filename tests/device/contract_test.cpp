@@ -15,6 +15,7 @@
 #include "device/gemm.hpp"
 #include "device/graph.hpp"
 #include "device/null/null_device.hpp"
+#include "device/worker/worker_device.hpp"
 
 namespace driftwood {
 namespace {
@@ -37,8 +38,18 @@ Kind null_kind(std::string name, const NullDeviceOptions& options) {
 std::vector<Kind> kinds() {
   std::vector<Kind> result;
   for (const std::string& name : device_names()) {
-    result.push_back({name, [name] { return open_device(name); }});
+    result.push_back({name, [name] { return open_device(name, {.worker = WorkerUse::off}); }});
   }
+#ifdef DW_TEST_FAULT_WORKER
+  for (const std::string& name : device_names()) {
+    result.push_back({name + "_in_worker", [name] { return open_device(name, {.worker = WorkerUse::on}); }});
+  }
+  for (const std::string name : {"null_over_bus", "null_copied", "null_coarse"}) {
+    result.push_back({name + "_in_worker", [name] {
+                        return worker::open_worker_device(name, {.program = DW_TEST_FAULT_WORKER, .device = {}});
+                      }});
+  }
+#endif
   result.push_back(null_kind("null_over_bus", {.sharing = Sharing::mapped_over_bus, .host_kernels = false}));
   result.push_back(null_kind("null_copied", {.sharing = Sharing::copied}));
   result.push_back(null_kind("null_coarse", {.import_alignment = 4096, .tensor_alignment = 64, .max_import = kMiB}));

@@ -18,8 +18,8 @@ class CpuDevice final : public Device {
       : Device(std::move(info)), backend_(backend), executor_(std::move(executor)) {}
 
  private:
-  Result<Imported> import_impl(std::byte* data, std::size_t size, Access) override {
-    return Imported{ggml_backend_cpu_buffer_from_ptr(data, size), Sharing::same_memory};
+  Result<Imported> import_impl(const HostBytes& bytes) override {
+    return Imported{ggml_backend_cpu_buffer_from_ptr(bytes.data, bytes.size), Sharing::same_memory};
   }
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) override {
     return executor_->compute(graph, cancel);

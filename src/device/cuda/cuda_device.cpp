@@ -49,13 +49,14 @@ class CudaDevice final : public Device {
   /// CUDA's current device is the thread's.
   Result<void> choose() const { return check(cudaSetDevice(number_), "choosing the device"); }
 
-  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
+  Result<Imported> import_impl(const HostBytes& bytes) override {
     DW_TRY(choose());
-    if (access == Access::read_write) {
-      return Imported{make_host_buffer(buffer_type(), pages_, data, size), info().capabilities.import_sharing};
+    if (!bytes.read_only) {
+      return Imported{make_host_buffer(buffer_type(), pages_, bytes.data, bytes.size),
+                      info().capabilities.import_sharing};
     }
-    DW_TRY_ASSIGN(ggml_backend_buffer_t weights, make_weights_buffer(buffer_type(), data, size));
-    count_copied(size);
+    DW_TRY_ASSIGN(ggml_backend_buffer_t weights, make_weights_buffer(buffer_type(), bytes.data, bytes.size));
+    count_copied(bytes.size);
     return Imported{weights, Sharing::copied};
   }
 

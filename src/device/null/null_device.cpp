@@ -50,13 +50,12 @@ class NullDevice final : public Device {
  private:
   bool copies() const noexcept { return control_->options().sharing == Sharing::copied; }
 
-  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
+  Result<Imported> import_impl(const HostBytes& bytes) override {
     DW_TRY(control_->next_import());
     const Sharing sharing = control_->options().sharing;
-    if (!copies()) return Imported{ggml_backend_cpu_buffer_from_ptr(data, size), sharing};
-    const bool fixed = access == Access::read_only;
-    DW_TRY_ASSIGN(ggml_backend_buffer_t buffer, mirrors_.add(data, size, fixed));
-    if (fixed) count_copied(size);
+    if (!copies()) return Imported{ggml_backend_cpu_buffer_from_ptr(bytes.data, bytes.size), sharing};
+    DW_TRY_ASSIGN(ggml_backend_buffer_t buffer, mirrors_.add(bytes.data, bytes.size, bytes.read_only));
+    if (bytes.read_only) count_copied(bytes.size);
     return Imported{buffer, sharing};
   }
 

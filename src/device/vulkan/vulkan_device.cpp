@@ -16,6 +16,10 @@ namespace {
 /// Uploads go in pieces, so that the driver's staging memory stays small.
 constexpr std::size_t kUploadStep = 64 * kMiB;
 
+// Of ggml's products: how many rows of activations have kernels without tiles, and the rows of the largest tile.
+constexpr std::uint64_t kRowsWithoutTiles = 8;
+constexpr std::uint64_t kTileRows = 256;
+
 bool computes(const ggml_tensor* node) {
   switch (node->op) {
     case GGML_OP_NONE:
@@ -33,16 +37,16 @@ class VulkanDevice final : public Device {
       : Device(std::move(info)), max_operand_(max_operand), device_(device), backend_(backend) {}
 
  private:
-  Result<Imported> import_impl(std::byte* data, std::size_t size, Access access) override {
-    const bool weights = access == Access::read_only;
+  Result<Imported> import_impl(const HostBytes& bytes) override {
+    const bool weights = bytes.read_only;
     const Sharing sharing = weights ? info().capabilities.weights_sharing : info().capabilities.import_sharing;
-    if (sharing == Sharing::copied) return upload(data, size);
-    auto mapped = map(data, size);
+    if (sharing == Sharing::copied) return upload(bytes.data, bytes.size);
+    auto mapped = map(bytes.data, bytes.size);
     if (mapped) return Imported{*mapped, sharing};
     if (!weights) return std::unexpected(std::move(mapped).error());
     log(LogLevel::warning,
         fmt::format("{} The weights are copied to the device ({}).", mapped.error().message, info().name));
-    return upload(data, size);
+    return upload(bytes.data, bytes.size);
   }
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
@@ -123,11 +127,17 @@ class VulkanDevice final : public Device {
     });
   }
 
-  /// Products of many rows may unpack a quantized matrix into f16 first, and end the process where that is too large.
+  /// Products of many rows may unpack a quantized matrix into f16 first, or copy their activations, with rows filled up
+  /// to a tile, and end the process where that is too large.
   bool fits_unpacked(const ggml_tensor* op) const {
     if (op->op != GGML_OP_MUL_MAT && op->op != GGML_OP_MUL_MAT_ID) return true;
+    const std::uint64_t most = max_operand_ / sizeof(ggml_fp16_t);
     const auto elements = static_cast<std::uint64_t>(ggml_nelements(op->src[0]));
-    return !ggml_is_quantized(op->src[0]->type) || elements <= max_operand_ / sizeof(ggml_fp16_t);
+    if (ggml_is_quantized(op->src[0]->type) && elements > most) return false;
+    const ggml_tensor* const x = op->src[1];
+    const auto rows = static_cast<std::uint64_t>(x->ne[1]);
+    const std::uint64_t filled = rows <= kRowsWithoutTiles ? rows : align_up(rows, kTileRows);
+    return static_cast<std::uint64_t>(x->ne[0]) * filled * static_cast<std::uint64_t>(x->ne[2] * x->ne[3]) <= most;
   }
 
   /// The kernels end the process where an operand does not lie as they need it.

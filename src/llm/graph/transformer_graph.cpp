@@ -100,7 +100,7 @@ Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<boo
 Result<std::span<const float>> TransformerGraph::host_logits() {
   DW_CHECK(shape_.logits == LogitsPlace::host && logits_ != nullptr);
   const auto count = static_cast<std::size_t>(ggml_nelements(logits_));
-  if (ggml_backend_buffer_is_host(logits_->buffer)) {
+  if (host_addresses_ && ggml_backend_buffer_is_host(logits_->buffer)) {
     return std::span(static_cast<const float*>(logits_->data), count);
   }
   host_logits_.resize(count);

@@ -42,12 +42,14 @@ class TransformerGraph {
   TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
                    const PackedWeights* packed)
       : shape_(shape),
+        host_addresses_(model.device().info().capabilities.host_addresses),
         access_(std::move(access)),
         products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from) {}
   Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
                      const PassInput& first);
 
   GraphShape shape_;
+  bool host_addresses_;  ///< of the device's tensors
   std::unique_ptr<KvAccess> access_;
   Products products_;
   DeliveryNode delivery_;
