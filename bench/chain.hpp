@@ -14,6 +14,7 @@ namespace driftwood::bench {
 Result<void> measure_rss(Device& device, bool short_run, Report& report);
 struct GemmOptions {
   std::int64_t n = 128;     ///< the guest's rows and columns: 128 of chain_guest(), 4,096 of chain_guest_4096()
+  std::int64_t parts = 1;   ///< graphs of a product, as the guest has calls for it: 2 of chain_guest_4096()
   std::int32_t slice = 16;  ///< products that are timed together
   bool short_run = false;
   std::string_view suffix;  ///< of the figures' names

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "chain.hpp"
 #include "core/clock.hpp"
 #include "device/graph.hpp"
@@ -11,19 +13,23 @@ namespace {
 constexpr Rounds kRounds{.warm_up = 20, .at_most = 1500, .at_least = 25, .seconds = 20};
 constexpr Rounds kShortRounds{.warm_up = 5, .at_most = 150, .at_least = 3, .seconds = 2};
 
-/// The guest's own product, asked for by the host: the same operands and result in the same place.
-Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import, std::int64_t n) {
+/// The guest's own products, asked for by the host: the same operands and results in the same places, `part` of them.
+Result<std::unique_ptr<Graph>> native_gemm(Device& device, Guest& guest, const Import& import,
+                                           const GemmOptions& options, std::int64_t part) {
+  const std::int64_t n = options.n;
+  const std::int64_t rows = n / options.parts;
   const std::size_t bytes = static_cast<std::size_t>(n) * static_cast<std::size_t>(n) * sizeof(float);
+  const std::size_t from = static_cast<std::size_t>(part * rows * n) * sizeof(float);
   DW_TRY_ASSIGN(const std::size_t a_offset, guest.address("address_of_a", bytes));
   DW_TRY_ASSIGN(const std::size_t b_offset, guest.address("address_of_b", bytes));
   DW_TRY_ASSIGN(const std::size_t c_offset, guest.address("address_of_c", bytes));
   return Graph::create(device, 8, [&](Graph& graph, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
     ggml_tensor* a = ggml_new_tensor_2d(context, GGML_TYPE_F32, n, n);
-    ggml_tensor* b = ggml_new_tensor_2d(context, GGML_TYPE_F32, n, n);
+    ggml_tensor* b = ggml_new_tensor_2d(context, GGML_TYPE_F32, n, rows);
     DW_TRY(graph.bind(a, import, a_offset));
-    DW_TRY(graph.bind(b, import, b_offset));
+    DW_TRY(graph.bind(b, import, b_offset + from));
     ggml_tensor* c = ggml_mul_mat(context, a, b);
-    DW_TRY(graph.bind(c, import, c_offset));
+    DW_TRY(graph.bind(c, import, c_offset + from));
     ggml_build_forward_expand(nodes, c);
     return {};
   });
@@ -43,7 +49,11 @@ Result<void> check(Guest& guest, std::string_view who, const Measurement& multip
 Result<void> measure_gemm(Device& device, Guest& guest, const GemmOptions& options, Report& report) {
   const std::int32_t slice = options.slice;
   DW_TRY_ASSIGN(const Import import, device.import(guest.memory(), {0, guest.memory().size()}, Require::any));
-  DW_TRY_ASSIGN(const auto graph, native_gemm(device, guest, import, options.n));
+  std::vector<std::unique_ptr<Graph>> graphs;
+  for (std::int64_t part = 0; part < options.parts; ++part) {
+    DW_TRY_ASSIGN(auto graph, native_gemm(device, guest, import, options, part));
+    graphs.push_back(std::move(graph));
+  }
   const Measurement by_guest = [&]() -> Result<double> {
     const Stopwatch watch;
     DW_TRY(guest.call("gemms", {{slice}}));
@@ -51,7 +61,9 @@ Result<void> measure_gemm(Device& device, Guest& guest, const GemmOptions& optio
   };
   const Measurement by_host = [&]() -> Result<double> {
     const Stopwatch watch;
-    for (std::int32_t i = 0; i < slice; ++i) DW_TRY(graph->run());
+    for (std::int32_t i = 0; i < slice; ++i) {
+      for (const auto& graph : graphs) DW_TRY(graph->run());
+    }
     return watch.elapsed_us() / slice;
   };
   DW_TRY(check(guest, "by the guest", by_guest));

@@ -80,7 +80,7 @@ Result<void> measure_gpu_gemm(GpuBench& bench) {
     return measure_gemm(device, *guest, options, bench.report);
   };
   DW_TRY(measure(chain_guest(), {.short_run = true, .suffix = "_128"}));
-  return measure(chain_guest_4096(), {.n = 4096, .slice = 1, .short_run = true, .suffix = "_4096"});
+  return measure(chain_guest_4096(), {.n = 4096, .parts = 2, .slice = 1, .short_run = true, .suffix = "_4096"});
 }
 
 }  // namespace driftwood::bench

@@ -96,6 +96,7 @@ Result<void> measure_gpu_state(GpuBench& bench) {
   Thaws cold;
   Thaws unmapped;
   Thaws warm;
+  Thaws again;
   std::vector<double> set_us;
   std::vector<double> load_us;
   std::vector<double> prefill_us;
@@ -124,6 +125,8 @@ Result<void> measure_gpu_state(GpuBench& bench) {
     DW_TRY(source->generate(1));
     DW_TRY(source->rewind(kTokens));
     DW_TRY(thaw(warm, i >= 0));
+    // Where others came and went before it, there are addresses that show the rows.
+    DW_TRY(thaw(again, i >= 0));
     for (std::vector<double>* us : {&set_us, &load_us}) {
       DW_TRY(peer->rewind(0));
       const Stopwatch watch;
@@ -147,6 +150,9 @@ Result<void> measure_gpu_state(GpuBench& bench) {
                               "the rows no longer on the card, and no addresses left for them"));
   bench.add_ratio("thaw_token_warm_vs_set_4096", set_us, warm.us, 2,
                   fmt::format(fmt::runtime(counts), "set from pinned memory", "the rows still on the card"));
+  bench.add_ratio("thaw_token_again_vs_set_4096", set_us, again.us, std::nullopt,
+                  fmt::format(fmt::runtime(counts), "set from pinned memory",
+                              "the rows still on the card, at addresses of an actor that is gone"));
   bench.add_ratio("thaw_token_vs_file_4096", load_us, warm.us, 5,
                   fmt::format(fmt::runtime(counts), "loaded from a file", "the rows still on the card"));
   std::vector<double> against;
@@ -159,6 +165,7 @@ Result<void> measure_gpu_state(GpuBench& bench) {
   cold.add_parts_to(bench.report, "cold");
   unmapped.add_parts_to(bench.report, "unmapped");
   warm.add_parts_to(bench.report, "warm");
+  again.add_parts_to(bench.report, "again");
   return {};
 }
 

@@ -4,6 +4,10 @@
 #ifndef N
 #define N 128
 #endif
+/* Calls for a product: one may take so much work and no more. */
+#ifndef CHAIN_PARTS
+#define CHAIN_PARTS 1
+#endif
 /* Rows and columns of the product between those that are checked: enough of it in a moment. */
 #define STEP (N / 64 - 1)
 #define PAGE 65536
@@ -14,10 +18,11 @@ static float c[N * N] __attribute__((aligned(PAGE)));
 static dw_info info = {.size = sizeof(dw_info)};
 
 /* c = b * transposed a, as DW_OP_MATMUL defines it. */
-static const dw_tensor tensors[3] = {
+#define ROWS (N / CHAIN_PARTS)
+static dw_tensor tensors[3] = {
     {.data = a, .type = DW_TYPE_F32, .ne = {N, N, 1, 1}},
-    {.data = b, .type = DW_TYPE_F32, .ne = {N, N, 1, 1}},
-    {.data = c, .type = DW_TYPE_F32, .ne = {N, N, 1, 1}},
+    {.type = DW_TYPE_F32, .ne = {N, ROWS, 1, 1}},
+    {.type = DW_TYPE_F32, .ne = {N, ROWS, 1, 1}},
 };
 static const dw_op ops[1] = {
     {.op = DW_OP_MATMUL, .dst = 2, .src = {0, 1, DW_NO_TENSOR, DW_NO_TENSOR}},
@@ -36,7 +41,9 @@ DW_EXPORT("fill") void fill(void) {
 
 /* 0, or the first error. */
 DW_EXPORT("gemms") int32_t gemms(int32_t count) {
-  for (int32_t i = 0; i < count; ++i) {
+  for (int32_t i = 0; i < count * CHAIN_PARTS; ++i) {
+    tensors[1].data = b + i % CHAIN_PARTS * ROWS * N;
+    tensors[2].data = c + i % CHAIN_PARTS * ROWS * N;
     const int32_t status = dw_tensor_run(tensors, 3, ops, 1);
     if (status < 0) return status;
   }

@@ -32,9 +32,9 @@ class Staging {
  private:
   // A thread works in a lane of its own, which never waits for another's; its slots take turns. A slot is large enough
   // to be worth a call to the driver; all of them together stay in the processor's cache.
-  static constexpr std::size_t kLanes = 12;
+  static constexpr std::size_t kLanes = 8;
   static constexpr std::size_t kSlots = 2;
-  static constexpr std::size_t kSlotBytes = std::size_t{512} << 10;
+  static constexpr std::size_t kSlotBytes = std::size_t{1} << 20;
 
   struct Slot {
     std::byte* bytes = nullptr;
