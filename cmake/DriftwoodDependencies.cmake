@@ -2,7 +2,8 @@
 #   driftwood::wasmtime   Wasmtime's C API, 48.x
 #   driftwood::ggml       ggml (0.26 or newer) and its CPU back end, in link order
 #   driftwood::llama      libllama: tokenizers, chat templates, and the yardstick of tests and benchmarks
-#   DRIFTWOOD_VULKAN_MODULE   where DRIFTWOOD_DEVICES has vulkan: the file of ggml's back end for it
+#   DRIFTWOOD_VULKAN_MODULE   where DRIFTWOOD_DEVICES has vulkan: the file of ggml's back end for it; likewise
+#   DRIFTWOOD_CUDA_MODULE and DRIFTWOOD_METAL_MODULE
 # A system package is used where it fits, else what scripts/deps.sh built.
 #
 # The small ones are the system's: fmt::fmt, spdlog::spdlog, nlohmann_json::nlohmann_json, CLI11::CLI11,
@@ -85,6 +86,12 @@ if("vulkan" IN_LIST DRIFTWOOD_DEVICES)
   message(STATUS "Vulkan: ${DRIFTWOOD_VULKAN_MODULE}")
   # Its C headers only, for what is asked of the driver before the module is loaded.
   find_path(DRIFTWOOD_VULKAN_HEADERS vulkan/vulkan_core.h REQUIRED)
+endif()
+
+if("metal" IN_LIST DRIFTWOOD_DEVICES)
+  driftwood_deps_prefix(metal metal_prefix)
+  set(DRIFTWOOD_METAL_MODULE "${metal_prefix}/lib/driftwood-metal.so")
+  message(STATUS "Metal: ${DRIFTWOOD_METAL_MODULE}")
 endif()
 
 if("cuda" IN_LIST DRIFTWOOD_DEVICES)

@@ -13,10 +13,12 @@ if(DRIFTWOOD_OWN_WASMTIME MATCHES "\\.(so|dylib)$")
 endif()
 
 # What the program and the library load when a device is first asked for, beside Wasmtime.
-if(DRIFTWOOD_VULKAN_MODULE)
-  cmake_path(GET DRIFTWOOD_VULKAN_MODULE PARENT_PATH modules)
-  install(DIRECTORY "${modules}/" DESTINATION "${CMAKE_INSTALL_LIBDIR}/driftwood" USE_SOURCE_PERMISSIONS)
-endif()
+foreach(module IN ITEMS "${DRIFTWOOD_CUDA_MODULE}" "${DRIFTWOOD_METAL_MODULE}" "${DRIFTWOOD_VULKAN_MODULE}")
+  if(module)
+    cmake_path(GET module PARENT_PATH modules)
+    install(DIRECTORY "${modules}/" DESTINATION "${CMAKE_INSTALL_LIBDIR}/driftwood" USE_SOURCE_PERMISSIONS)
+  endif()
+endforeach()
 
 set(package "${CMAKE_INSTALL_LIBDIR}/cmake/driftwood")
 set(DRIFTWOOD_DATADIR "${CMAKE_INSTALL_DATADIR}/driftwood")

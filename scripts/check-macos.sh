@@ -50,11 +50,15 @@ step "compiling"
 ggml=$(./scripts/deps.sh --print-prefix ggml)
 wasmtime=$(./scripts/deps.sh --print-prefix wasmtime)
 if [ $# = 0 ]; then mapfile -t files < <(git ls-files 'src/*.cpp' | grep -vE "$elsewhere"); else files=("$@"); fi
-# The deployment target is the oldest that libc++ has all of C++23 for that is used.
+# The deployment target is the oldest that libc++ has all of C++23 for that is used. Zig asks for a function that C++17
+# removed and that stands in the way of std::unexpected.
 export ZIG_GLOBAL_CACHE_DIR=$DW_CACHE/zig ZIG_LOCAL_CACHE_DIR=$DW_CACHE/zig
 compile=("$(zig_dir)/ziglang/zig" c++ -target aarch64-macos.14.0 -std=c++23 -O0 -g0 -Wall -Wextra -Werror
+  -Wno-missing-designated-field-initializers # those left out have defaults
   -Isrc -Iinclude -Isdk/c -isystem "$headers" -isystem "$ggml/include" -isystem "$wasmtime/include"
-  -DFMT_SHARED -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -DSPDLOG_SHARED_LIB -DDRIFTWOOD_BUILDING_LIBRARY -c)
+  -U_LIBCPP_ENABLE_CXX17_REMOVED_UNEXPECTED_FUNCTIONS
+  -DFMT_SHARED -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -DSPDLOG_SHARED_LIB -DDRIFTWOOD_BUILDING_LIBRARY
+  '-DDRIFTWOOD_METAL_MODULE="driftwood-metal.so"' -c)
 mkdir -p build/macos/objects
 # The file is the last argument. Each process writes an object of its own.
 # shellcheck disable=SC2016

@@ -68,6 +68,7 @@ Json report_json(const DoctorReport& report, const StoreState& store) {
               {"bytes_copied", device.chain.bytes_copied},
               {"gemm_guest_us", device.chain.gemm_guest_us},
               {"gemm_native_us", device.chain.gemm_native_us}};
+    if (!device.note.empty()) json["note"] = device.note;
     json.update(link_json(device));
     devices.push_back(std::move(json));
   }
@@ -130,6 +131,9 @@ void print_report(const DoctorReport& report, const StoreState& store) {
   rows.push_back({"latency", "GEMM by the guest / by the host",
                   fmt::format("{:.1f} us / {:.1f} us", chain.gemm_guest_us, chain.gemm_native_us)});
   print_table(rows);
+  for (const DeviceReport& device : report.devices) {
+    if (!device.note.empty()) fmt::print("{}: {}\n", device.name, device.note);
+  }
 
   const Machine machine = examine_machine();
   const Versions built = versions();
@@ -154,6 +158,7 @@ Result<int> examine(const RuntimeOptions& options, const Common& common) {
   for (const DeviceListing& device : list_devices()) {
     if (device.obstacle.empty()) {
       report.devices.push_back(examine_device(*runtime.engine, device.info.name));
+      report.devices.back().note = device.note;
     } else {
       report.unusable.push_back({device.info.name, device.obstacle});
     }

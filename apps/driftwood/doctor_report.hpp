@@ -33,6 +33,7 @@ struct ChainReport : LinkReport {
 /// A device on its own, and the chain with it.
 struct DeviceReport : LinkReport {
   std::string name;
+  std::string note;           ///< what its user should know; mostly empty
   std::string sharing;        ///< of an imported Region
   bool same_pointer = false;  ///< the device's tensors have the Region's own addresses
   bool in_worker = false;     ///< a process of its own computed

@@ -29,6 +29,7 @@ Json device_json(const DeviceListing& device) {
                {"import_alignment", info.capabilities.import_alignment},
                {"tensor_alignment", info.capabilities.tensor_alignment},
                {"extensions", device.extensions}});
+  if (!device.note.empty()) json["note"] = device.note;
   if (info.capabilities.max_import != SIZE_MAX) json["max_import_bytes"] = info.capabilities.max_import;
   return json;
 }
@@ -61,6 +62,7 @@ Result<int> print_devices(const Common& common) {
   print_table(rows);
   for (const DeviceListing& device : devices) {
     if (!device.extensions.empty()) fmt::print("{}: {}\n", device.info.name, fmt::join(device.extensions, " "));
+    if (!device.note.empty()) fmt::print("{}: {}\n", device.info.name, device.note);
   }
   return 0;
 }

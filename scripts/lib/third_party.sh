@@ -20,7 +20,7 @@ check_choices() {
   for device in $DW_DEVICES; do
     case "$device" in
       cuda | vulkan) ;;
-      metal) die "This version has no $device device yet; leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
+      metal) [ "$DW_OS" = Darwin ] || die "Metal is macOS's, and this is $DW_OS: leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
       *) die "DRIFTWOOD_DEVICES ('$DW_DEVICES') names '$device', which is not one of vulkan, cuda, metal." ;;
     esac
   done
@@ -165,6 +165,29 @@ cuda_module() {
   build_ggml_module cuda "$@"
   mkdir -p "$2/include"
   cp "$(crate_path llama-cpp-sys-2)/llama.cpp/ggml/src/ggml-backend-impl.h" "$2/include/"
+}
+
+# macOS names its libraries otherwise. The kernels' text is in the module, which compiles them when it is loaded: Xcode is
+# not needed.
+metal_module_options() {
+  printf '%s\n' -DGGML_METAL=ON -DGGML_METAL_EMBED_LIBRARY=ON -DGGML_BLAS=OFF -DGGML_ACCELERATE=OFF
+}
+metal_module() { # WORK STAGE
+  local work=$1 stage=$2 source options=()
+  need_crates
+  source=$(crate_path llama-cpp-sys-2)/llama.cpp
+  while IFS= read -r option; do options+=("$option"); done < <(metal_module_options)
+  say "building ggml's kernels for metal"
+  run_logged ggml-metal-configure cmake -G Ninja -S "$source" -B "$work/build" \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH=@loader_path \
+    -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF \
+    -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_CCACHE=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF \
+    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF \
+    -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF "${options[@]}"
+  run_logged ggml-metal-build cmake --build "$work/build" --target ggml-metal --parallel "$(job_count)"
+  mkdir -p "$stage/lib"
+  cp "$work/build/bin/libggml-metal.so" "$stage/lib/driftwood-metal.so"
+  cp "$work/build/bin/libggml-base.0.dylib" "$stage/lib/"
 }
 
 # Wasmtime's headers from the crate and its library from the wheel, with every feature on. The wheel may be of another

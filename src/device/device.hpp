@@ -200,6 +200,7 @@ struct DeviceListing {
   bool hardware = false;                ///< a processor made for this: what "auto" prefers to the CPU
   std::vector<std::string> extensions;  ///< of its driver, those that Driftwood uses where they are
   std::string obstacle;                 ///< a sentence that says why it cannot be used; empty: it can
+  std::string note = {};                ///< what its user should know; empty: nothing
 };
 
 /// Every kind of device and its devices, best first. Loads the drivers of GPUs.

@@ -12,6 +12,7 @@
 #include "device/cuda/driver.hpp"
 #include "device/device.hpp"
 #include "device/driver.hpp"
+#include "device/metal/driver.hpp"
 #include "device/null/null_device.hpp"
 #include "device/vulkan/driver.hpp"
 #include "device/worker/worker_device.hpp"
@@ -21,7 +22,7 @@ namespace {
 
 /// Every kind of device; "auto" takes the first that has hardware of its own.
 std::span<const DeviceDriver> drivers() {
-  static const std::array all = {cuda_driver(), vulkan_driver(), cpu_driver(), null_driver()};
+  static const std::array all = {cuda_driver(), metal_driver(), vulkan_driver(), cpu_driver(), null_driver()};
   return all;
 }
 
@@ -138,7 +139,10 @@ std::vector<DeviceListing> list_devices() {
       for (DeviceListing& device : *devices) device.info.in_worker = in_worker(driver, WorkerUse::automatic);
       std::ranges::move(*devices, std::back_inserter(all));
     } else {
-      all.push_back({.info = {.name = std::string(driver.name)}, .obstacle = devices.error().to_string()});
+      DeviceListing absent;
+      absent.info.name = driver.name;
+      absent.obstacle = devices.error().to_string();
+      all.push_back(std::move(absent));
     }
   }
   std::ranges::stable_sort(all, {}, rank);

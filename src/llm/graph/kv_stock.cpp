@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -27,6 +29,7 @@ class StockKvAccess final : public KvAccess {
     n_tokens_ = build.shape.n_tokens;
     n_kv_max_ = build.shape.n_kv_max;
     layout_ = binding.layout;
+    DW_TRY(check_rows(build.model->device().info()));
 
     const ggml_type type = kv_ggml_type(layout_.kv_type);
     const auto block = static_cast<std::size_t>(ggml_blck_size(type));
@@ -89,6 +92,18 @@ class StockKvAccess final : public KvAccess {
     std::uint32_t window;
     ggml_tensor* tensor;
   };
+
+  /// Each layer's rows are an operand by themselves.
+  Result<void> check_rows(const DeviceInfo& device) const {
+    if (is_aligned(layout_.row_bytes, device.capabilities.tensor_alignment)) return {};
+    const bool f16 = layout_.kv_type == KvType::f16;
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("The device ({}) needs operands at multiples of {} bytes, and this model's KV rows of type {} "
+                    "have {}; a Context of type {} may do.",
+                    device.name, device.capabilities.tensor_alignment, f16 ? "f16" : "q8_0", layout_.row_bytes,
+                    f16 ? "q8_0" : "f16"));
+  }
 
   void store_rows(const BuildContext& build, ggml_tensor* rows, std::size_t offset) {
     const std::int64_t elements = rows->ne[0] * rows->ne[1];

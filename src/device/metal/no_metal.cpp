@@ -1,0 +1,7 @@
+#include "device/metal/driver.hpp"
+
+namespace driftwood {
+
+DeviceDriver metal_driver() { return absent_driver("metal"); }
+
+}  // namespace driftwood

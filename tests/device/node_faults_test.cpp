@@ -1,0 +1,181 @@
+// A device that fails under the actors of a node: those that it concerns hear of it, none of them is lost, and they go
+// on on the same device, on it opened anew or on another one as if nothing had happened.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "chat/protocol.hpp"
+#include "device/null/null_device.hpp"
+#include "llm/model_pool.hpp"
+#include "node_fixture.hpp"
+#include "support/temporary_folder.hpp"
+#include "tools/random_model.hpp"
+
+namespace driftwood {
+namespace {
+
+using namespace driftwood::testing;
+using ::testing::HasSubstr;
+
+/// A device and the models on it.
+struct Place {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<ModelPool> models;
+};
+
+class NodeFaults : public NodeTest {
+ protected:
+  void SetUp() override {
+    RandomModelOptions model = representative_options("llama");
+    model.n_embd = 128;
+    model.head_dim = 64;
+    ASSERT_TRUE(write_random_model(model, folder_.path() / "oak.gguf"));
+    make();
+  }
+
+  Place place(std::unique_ptr<Device> device) {
+    Place made{std::move(device), nullptr};
+    made.models = std::make_unique<ModelPool>(*made.device);
+    EXPECT_TRUE(made.models->add("oak", folder_.path() / "oak.gguf"));
+    return made;
+  }
+  /// A null device that does as `control` is told.
+  Place place(const std::shared_ptr<NullDeviceControl>& control) {
+    return place(value_of(create_null_device(control)));
+  }
+
+  static ActorOptions on(const Place& place) {
+    ActorOptions options;
+    options.name = "talker";
+    options.program_name = "chat.wasm";
+    options.host.device = place.device.get();
+    options.host.models = place.models.get();
+    options.host.grants.models = {"oak"};
+    return options;
+  }
+  ActorId talker(const Place& place, std::uint64_t seed) {
+    const ActorId id = spawn(on(place), DW_TEST_CHAT);
+    chat::Settings settings;
+    settings.model = "oak";
+    settings.n_ctx = 512;
+    settings.sampling.temperature = 1.0F;
+    settings.sampling.seed = seed;
+    settings.sampling.max_tokens = 8;
+    EXPECT_THAT(ask(id, chat::encode(chat::kConfigure, settings)), HasSubstr("status"));
+    return id;
+  }
+  /// What the actor says to a turn.
+  std::string say(ActorId id, int turn) {
+    return text_of(ask(id, chat::encode(chat::kSay, std::string_view("turn " + std::to_string(turn) + " goes on"))));
+  }
+  static std::string text_of(const std::string& reply) {
+    const auto message = chat::decode(reply);
+    if (!message) return "not a message: " + reply;
+    return std::string(message->verb) + ": " + std::string(message->body);
+  }
+  /// The actor as it is, on another device; the old one ends.
+  ActorId move(ActorId id, const Place& to) {
+    const Snapshot snapshot = value_of(node_->freeze(id));
+    EXPECT_TRUE(node_->kill(id));
+    return value_of(node_->thaw(program(DW_TEST_CHAT), snapshot, on(to)));
+  }
+
+  TemporaryFolder folder_;
+};
+
+/// A way to fail that passes by, and what the actor hears.
+struct Fault {
+  const char* name;
+  std::function<void(NullDeviceControl&)> begin;
+  const char* says;
+};
+class NodePassingFaults : public NodeFaults, public ::testing::WithParamInterface<Fault> {};
+
+TEST_P(NodePassingFaults, ConcernOneMessageAndItsActorGoesOnAsIfNothingHadBeen) {
+  for (const Sharing sharing : {Sharing::same_memory, Sharing::mapped_over_bus}) {
+    const auto control = std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = sharing});
+    const Place faulty = place(control);
+    const Place sound = place(std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = sharing}));
+    const ActorId actor = talker(faulty, 5);
+    const ActorId other = talker(faulty, 6);
+    const ActorId undisturbed = talker(sound, 5);
+    const ActorId other_undisturbed = talker(sound, 6);
+    EXPECT_EQ(say(actor, 0), say(undisturbed, 0));
+    EXPECT_EQ(say(other, 0), say(other_undisturbed, 0));
+    for (int turn = 1; turn < 4; ++turn) {
+      GetParam().begin(*control);
+      const std::string heard = say(actor, turn);
+      EXPECT_THAT(heard, HasSubstr("error: "));
+      EXPECT_THAT(heard, HasSubstr(GetParam().says));
+      EXPECT_EQ(state(actor), ActorState::at_rest);
+      control->refuse_imports(false);
+      EXPECT_EQ(say(other, turn), say(other_undisturbed, turn));
+      EXPECT_EQ(say(actor, turn), say(undisturbed, turn));
+    }
+    node_->shutdown();
+    make();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, NodePassingFaults,
+    ::testing::Values(Fault{"OutOfMemory", [](auto& control) { control.fail_computes(1, ErrorCode::out_of_memory); },
+                            "failed a computation as it was told (out_of_memory)"},
+                      Fault{"AKernelThatFails", [](auto& control) { control.fail_computes(1, ErrorCode::internal); },
+                            "failed a computation as it was told (internal)"},
+                      Fault{"AKernelThatFailsWhenItHasWritten",
+                            [](auto& control) { control.fail_computes_late(1, ErrorCode::internal); },
+                            "failed at the end of a computation as it was told (internal)"}),
+    [](const auto& test) { return test.param.name; });
+
+TEST_F(NodeFaults, ALostDeviceLosesNoActor) {
+  const auto control = std::make_shared<NullDeviceControl>();
+  Place lost = place(control);
+  const Place sound = place(std::make_shared<NullDeviceControl>());
+  std::vector<ActorId> actors, undisturbed;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    actors.push_back(talker(lost, seed));
+    undisturbed.push_back(talker(sound, seed));
+    EXPECT_EQ(say(actors.back(), 0), say(undisturbed.back(), 0));
+  }
+  control->fail_computes(1, ErrorCode::device_lost);
+  for (const ActorId actor : actors) {
+    const std::string heard = say(actor, 1);
+    EXPECT_THAT(heard, HasSubstr("error: "));
+    EXPECT_THAT(heard, ::testing::AnyOf(HasSubstr("(device_lost)"), HasSubstr("was lost: open it again")));
+    EXPECT_EQ(state(actor), ActorState::at_rest);
+  }
+  // The device opened anew, and a device of another kind.
+  const Place again = place(std::make_shared<NullDeviceControl>());
+  const Place cpu = place(value_of(open_device("cpu", {.threads = 1})));
+  for (std::size_t i = 0; i < actors.size(); ++i) {
+    actors[i] = move(actors[i], i % 2 == 0 ? again : cpu);
+    EXPECT_EQ(say(actors[i], 1), say(undisturbed[i], 1));
+    EXPECT_EQ(say(actors[i], 2), say(undisturbed[i], 2));
+  }
+  // Others of the node never heard of it.
+  EXPECT_THAT(say(talker(again, 9), 0), HasSubstr("answer: "));
+  node_.reset();
+}
+
+TEST_F(NodeFaults, ADeviceThatRefusesAnActorsMemoryRefusesThatActorAlone) {
+  const auto control = std::make_shared<NullDeviceControl>();
+  const Place place = this->place(control);
+  const Place sound = this->place(std::make_shared<NullDeviceControl>());
+  const ActorId actor = talker(place, 3);
+  const ActorId undisturbed = talker(sound, 3);
+  EXPECT_EQ(say(actor, 0), say(undisturbed, 0));
+  const Snapshot snapshot = value_of(node_->freeze(actor));
+  control->refuse_imports(true);
+  // A freeze lets the device go of the memory: the next message has it imported again.
+  EXPECT_THAT(say(actor, 1), HasSubstr("refuses imports"));
+  EXPECT_EQ(state(actor), ActorState::at_rest);
+  EXPECT_EQ(say(undisturbed, 1), say(move(actor, sound), 1));
+  control->refuse_imports(false);
+  EXPECT_THAT(say(value_of(node_->thaw(program(DW_TEST_CHAT), snapshot, on(place))), 1), HasSubstr("answer: "));
+  node_.reset();
+}
+
+}  // namespace
+}  // namespace driftwood
