@@ -20,7 +20,10 @@ check_choices() {
   for device in $DW_DEVICES; do
     case "$device" in
       cuda | vulkan) ;;
-      metal) [ "$DW_OS" = Darwin ] || die "Metal is macOS's, and this is $DW_OS: leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')." ;;
+      metal)
+        [ "$DW_OS" = Darwin ] ||
+          die "Metal is macOS's, and this is $DW_OS: leave it out of DRIFTWOOD_DEVICES ('$DW_DEVICES')."
+        ;;
       *) die "DRIFTWOOD_DEVICES ('$DW_DEVICES') names '$device', which is not one of vulkan, cuda, metal." ;;
     esac
   done
@@ -167,8 +170,8 @@ cuda_module() {
   cp "$(crate_path llama-cpp-sys-2)/llama.cpp/ggml/src/ggml-backend-impl.h" "$2/include/"
 }
 
-# macOS names its libraries otherwise. The kernels' text is in the module, which compiles them when it is loaded: Xcode is
-# not needed.
+# macOS names its libraries otherwise. The kernels' text is in the module, which compiles them when it is loaded: Xcode
+# is not needed.
 metal_module_options() {
   printf '%s\n' -DGGML_METAL=ON -DGGML_METAL_EMBED_LIBRARY=ON -DGGML_BLAS=OFF -DGGML_ACCELERATE=OFF
 }
