@@ -4,6 +4,7 @@
 #include <ggml.h>
 
 #include <cstdint>
+#include <mutex>
 
 #include "device/decoder.hpp"
 

@@ -13,7 +13,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +21,7 @@
 
 #include "core/bytes.hpp"
 #include "core/error.hpp"
+#include "core/fair_mutex.hpp"
 #include "device/import.hpp"
 #include "device/sharing.hpp"
 
@@ -172,7 +172,7 @@ class Device {
   void note(const Error& error) noexcept;
 
   const DeviceInfo info_;
-  std::mutex compute_mutex_;
+  FairMutex compute_mutex_;  ///< two models of a device take turns
   std::atomic<bool> lost_{false};
   std::atomic<std::uint64_t> bytes_copied_{0};
   std::atomic<std::size_t> live_imports_{0};
