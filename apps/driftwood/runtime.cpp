@@ -1,6 +1,7 @@
 #include "runtime.hpp"
 
 #include "core/bytes.hpp"
+#include "llm/graph/packed_cache.hpp"
 #include "options.hpp"
 
 namespace driftwood::cli {
@@ -51,7 +52,8 @@ Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
   DW_TRY_ASSIGN(runtime.device,
                 open_device(options.device, {.threads = options.threads, .worker = worker_use(options.device_worker)}));
-  runtime.models = std::make_unique<ModelPool>(*runtime.device, ModelPoolOptions{.strict = options.strict});
+  runtime.models = std::make_unique<ModelPool>(
+      *runtime.device, ModelPoolOptions{.strict = options.strict, .packed_cache = default_packed_cache()});
   return runtime;
 }
 

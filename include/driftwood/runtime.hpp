@@ -39,6 +39,10 @@ struct RuntimeOptions {
   /// That folder, made where it is missing; empty: $XDG_CACHE_HOME/driftwood/modules, or the same below ~/.cache.
   std::filesystem::path program_cache;
 
+  bool cache_weights = true;  ///< models' weights, as the CPU's kernels read them, are kept in a folder and shared
+  /// That folder, made where it is missing; empty: $XDG_CACHE_HOME/driftwood/packed, or the same below ~/.cache.
+  std::filesystem::path weights_cache;
+
   std::size_t max_actors = 4096;                         ///< that live at the same time
   std::size_t actor_threads = 256;                       ///< actors that run at the same time, at least 1
   std::size_t mailbox_messages = 1024;                   ///< that wait for one actor, at least 1

@@ -4,6 +4,7 @@
 
 #include "embed/handler.hpp"
 #include "embed/snapshot_state.hpp"
+#include "llm/graph/packed_cache.hpp"
 
 namespace driftwood::v1 {
 namespace {
@@ -32,8 +33,12 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
   DW_TRY_ASSIGN(state->engine, driftwood::Engine::create(engine));
   DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads,
                                                                        .worker = worker_use(options.device_worker)}));
-  state->models = std::make_unique<driftwood::ModelPool>(
-      *state->device, driftwood::ModelPoolOptions{.weights_budget = options.weights_bytes, .strict = options.strict});
+  driftwood::ModelPoolOptions models{
+      .weights_budget = options.weights_bytes, .strict = options.strict, .packed_cache = {}};
+  if (options.cache_weights) {
+    models.packed_cache = options.weights_cache.empty() ? driftwood::default_packed_cache() : options.weights_cache;
+  }
+  state->models = std::make_unique<driftwood::ModelPool>(*state->device, std::move(models));
   DW_TRY_ASSIGN(state->node, driftwood::Node::create(state->node_options(options)));
   return state;
 }
@@ -66,6 +71,7 @@ driftwood::ActorOptions RuntimeState::internal(ActorOptions options, const Progr
   actor.host.grants.models = {options.models.begin(), options.models.end()};
   actor.host.grants.peers = {.all = options.all_peers, .listed = {options.peers.begin(), options.peers.end()}};
   actor.host.grants.max_forks = options.max_forks;
+  actor.host.priority = static_cast<std::int8_t>(std::clamp(options.priority, -int{kMostPriority}, int{kMostPriority}));
   if (options.on_log) {
     actor.host.log = [log = handler(std::move(options.on_log))](std::uint32_t level, std::string_view line) {
       log(log_level(level), line);

@@ -36,7 +36,8 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
   }
   DW_TRY_ASSIGN(auto passes, ModelPasses::create(std::move(model), {.attention = options.attention,
                                                                     .products = options.products,
-                                                                    .strict = options.strict}));
+                                                                    .strict = options.strict,
+                                                                    .packed_cache = options.packed_cache}));
   return std::unique_ptr<Forward>(new Forward(std::make_unique<State>(std::move(passes), options)));
 }
 

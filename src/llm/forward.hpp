@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 
 #include "core/error.hpp"
@@ -29,6 +30,7 @@ struct ForwardOptions {
   /// A request's results do not depend on what else is computed, whatever it costs; else only where that costs nothing:
   /// with fused attention and packed products.
   bool strict = false;
+  std::filesystem::path packed_cache;  ///< a folder where processes share packed weights; empty: each packs its own
 };
 
 class Forward {

@@ -44,7 +44,8 @@ Result<std::shared_ptr<Forward>> ModelPool::open(std::string_view name, const st
     DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = found->first, .progress = progress}));
     entry.hash = model->hash();
     DW_TRY_ASSIGN(entry.forward, Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
-                                                                    .strict = options_.strict}));
+                                                                    .strict = options_.strict,
+                                                                    .packed_cache = options_.packed_cache}));
     // Packed weights are known only now.
     DW_TRY(make_room(found->first, 0));
   }

@@ -27,7 +27,8 @@ namespace driftwood {
 struct ModelPoolOptions {
   /// Most bytes of weights loaded at a time: files as mapped, and what is packed beside them. 0: no limit.
   std::uint64_t weights_budget = 0;
-  bool strict = false;  ///< ForwardOptions::strict
+  bool strict = false;                 ///< ForwardOptions::strict
+  std::filesystem::path packed_cache;  ///< ForwardOptions::packed_cache
 };
 
 /// A model as the pool has it now.

@@ -149,8 +149,9 @@ Result<std::unique_ptr<ModelPasses>> ModelPasses::create(std::shared_ptr<const M
                 "ggml's products depend on the number of tokens in a pass; strict results need the CPU's own.");
   }
   if (options.products != ProductKind::stock && host_kernels) {
-    DW_TRY_ASSIGN(state->packed, PackedWeights::create(
-                                     *model, options.strict ? UnpackedProducts::row_by_row : UnpackedProducts::ggml));
+    DW_TRY_ASSIGN(state->packed,
+                  PackedWeights::create(*model, options.strict ? UnpackedProducts::row_by_row : UnpackedProducts::ggml,
+                                        options.packed_cache));
   }
   state->mirrors = state->fused ? nullptr : model->device().mirrors();
   if (!state->fused && options.attention != AttentionKind::stock) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 
@@ -39,7 +40,8 @@ enum class ProductKind : std::uint8_t {
 struct PassOptions {
   AttentionKind attention = AttentionKind::automatic;
   ProductKind products = ProductKind::automatic;
-  bool strict = false;  ///< where the device runs host kernels, a token's bits never depend on its pass
+  bool strict = false;                 ///< where the device runs host kernels, a token's bits never depend on its pass
+  std::filesystem::path packed_cache;  ///< a folder for packed weights (graph/packed_cache.hpp); empty: none
 };
 
 /// A Model's passes on its device: with fused attention one pass over the weights for all slices, else one for each.

@@ -13,7 +13,7 @@ namespace {
 
 using namespace driftwood::testing;
 
-constexpr ForwardOptions kGgml{.attention = AttentionKind::stock, .products = ProductKind::stock};
+const ForwardOptions kGgml{.attention = AttentionKind::stock, .products = ProductKind::stock};
 
 class ForwardDevices : public ::testing::Test {
  protected:

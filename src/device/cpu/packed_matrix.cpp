@@ -79,6 +79,13 @@ Result<std::size_t> PackedMatrix::packed_bytes(const ggml_tensor& weight) {
   return packed.bytes();
 }
 
+Result<PackedMatrix> PackedMatrix::view(const ggml_tensor& weight, std::span<const std::byte> packed) {
+  DW_TRY_ASSIGN(PackedMatrix matrix, describe(weight));
+  DW_CHECK(packed.size() >= matrix.bytes());
+  matrix.data_ = packed.data();
+  return matrix;
+}
+
 Result<PackedMatrix> PackedMatrix::pack(const ggml_tensor& weight, std::span<std::byte> into) {
   DW_TRY_ASSIGN(PackedMatrix packed, describe(weight));
   DW_CHECK(into.size() >= packed.bytes());

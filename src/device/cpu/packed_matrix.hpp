@@ -60,6 +60,9 @@ struct TileFormat {
 /// True for the types that pack(): q4_0, q4_1, q5_0, q5_1, q8_0, q4_K, q5_K, q6_K.
 bool can_pack(ggml_type type) noexcept;
 
+/// Of what pack() makes of a type; another number where that changes.
+inline constexpr std::uint32_t kPackedVersion = 1;
+
 /// A view of packed bytes, which must outlive it. Immutable; may be read from any thread.
 class PackedMatrix {
  public:
@@ -68,6 +71,9 @@ class PackedMatrix {
   /// Packs `weight` (2-D, in host memory, columns a multiple of 32) into `into`, which holds
   /// packed_bytes() and is 64-byte aligned. unsupported as above.
   static Result<PackedMatrix> pack(const ggml_tensor& weight, std::span<std::byte> into);
+
+  /// What pack() of the same weight has left in `packed`, elsewhere or before. unsupported as above.
+  static Result<PackedMatrix> view(const ggml_tensor& weight, std::span<const std::byte> packed);
 
   std::uint32_t rows() const noexcept { return rows_; }
   std::uint32_t columns() const noexcept { return columns_; }

@@ -1,0 +1,102 @@
+// Files of packed weights: what is kept comes back, and nothing else is believed.
+#include "llm/graph/packed_cache.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace driftwood {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kSize = 200'003;
+
+class PackedCacheTest : public ::testing::Test {
+ protected:
+  PackedCacheTest() {
+    std::string name = (fs::temp_directory_path() / "packed-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+    for (std::size_t i = 0; i < kSize; ++i) bytes_.push_back(static_cast<std::byte>(i * i >> 3));
+    key_.bytes.front() = 7;
+  }
+  ~PackedCacheTest() override { fs::remove_all(folder_); }
+
+  PackedCache open() { return PackedCache::open(folder_ / "packed").value(); }
+  fs::path file() const { return folder_ / "packed" / (key_.to_hex() + ".packed"); }
+  void overwrite(std::uint64_t at, char value) const {
+    std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(static_cast<std::streamoff>(at));
+    out.put(value);
+  }
+
+  fs::path folder_;
+  std::vector<std::byte> bytes_;
+  Hash key_;
+};
+
+TEST_F(PackedCacheTest, WhatOneKeepsAnotherMaps) {
+  ASSERT_TRUE(open().store(key_, bytes_));
+  const auto mapped = open().load(key_, kSize);
+  ASSERT_NE(mapped, nullptr);
+  EXPECT_TRUE(std::ranges::equal(mapped->bytes(), bytes_));
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(mapped->bytes().data()) % 64, 0U);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "packed"), {}), 1) << "nothing half done stays";
+}
+
+TEST_F(PackedCacheTest, AnotherKeyOrSizeFindsNothing) {
+  const PackedCache cache = open();
+  EXPECT_EQ(cache.load(key_, kSize), nullptr);
+  ASSERT_TRUE(cache.store(key_, bytes_));
+  Hash other = key_;
+  other.bytes.back() ^= 1;
+  EXPECT_EQ(cache.load(other, kSize), nullptr);
+  EXPECT_EQ(cache.load(key_, kSize - 1), nullptr);
+  EXPECT_EQ(cache.load(key_, kSize + 1), nullptr);
+}
+
+TEST_F(PackedCacheTest, ADamagedFileIsNotUsed) {
+  const PackedCache cache = open();
+  ASSERT_TRUE(cache.store(key_, bytes_));
+  const std::uint64_t header = fs::file_size(file()) - kSize;
+  for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{17}, std::uint64_t{30}, header,
+                                 header + 100'000, header + kSize - 1}) {
+    ASSERT_TRUE(cache.store(key_, bytes_));
+    ASSERT_NE(cache.load(key_, kSize), nullptr);
+    overwrite(at, 0x55);
+    EXPECT_EQ(cache.load(key_, kSize), nullptr) << "byte " << at;
+  }
+  ASSERT_TRUE(cache.store(key_, bytes_));
+  fs::resize_file(file(), fs::file_size(file()) - 1);
+  EXPECT_EQ(cache.load(key_, kSize), nullptr);
+  fs::resize_file(file(), 0);
+  EXPECT_EQ(cache.load(key_, kSize), nullptr);
+}
+
+TEST_F(PackedCacheTest, AFileThatOthersMayHaveWrittenIsNotUsed) {
+  const PackedCache cache = open();
+  ASSERT_TRUE(cache.store(key_, bytes_));
+  fs::permissions(file(), fs::perms::others_write, fs::perm_options::add);
+  EXPECT_EQ(cache.load(key_, kSize), nullptr);
+  fs::permissions(file(), fs::perms::others_write, fs::perm_options::remove);
+  fs::rename(file(), folder_ / "elsewhere");
+  fs::create_symlink(folder_ / "elsewhere", file());
+  EXPECT_EQ(cache.load(key_, kSize), nullptr);
+}
+
+TEST_F(PackedCacheTest, AFolderThatOthersMayWriteOrThatIsNoneIsRefused) {
+  fs::create_directory(folder_ / "packed");
+  fs::permissions(folder_ / "packed", fs::perms::others_write, fs::perm_options::add);
+  EXPECT_EQ(PackedCache::open(folder_ / "packed").error().code, ErrorCode::unavailable);
+  std::ofstream(folder_ / "file") << "x";
+  EXPECT_EQ(PackedCache::open(folder_ / "file").error().code, ErrorCode::unavailable);
+  EXPECT_EQ(PackedCache::open(folder_ / "file" / "packed").error().code, ErrorCode::unavailable);
+}
+
+}  // namespace
+}  // namespace driftwood
