@@ -27,6 +27,7 @@
 
 namespace driftwood {
 
+class Crew;
 class Decoder;
 class MirrorCache;
 struct DecoderModel;
@@ -116,6 +117,10 @@ class Device {
   /// Where intermediate tensors of this device's graphs live. Borrowed.
   ggml_backend_buffer_type_t scratch_type() { return scratch_type_impl(); }
 
+  /// Threads that host kernels of a graph may ask for help, where `compute` runs it on one; null: there are none.
+  /// Borrowed.
+  Crew* crew() noexcept { return crew_impl(); }
+
   /// Copies of guest memory that the device reads faster than the memory itself; null where it has none. Borrowed.
   MirrorCache* mirrors() noexcept { return mirrors_impl(); }
   /// The device's own way to decode with a model, whose weights are on it. unsupported: it has none, or none for such a
@@ -161,6 +166,7 @@ class Device {
   virtual Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes);
   virtual Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes);
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
+  virtual Crew* crew_impl() noexcept { return nullptr; }
   virtual MirrorCache* mirrors_impl() noexcept { return nullptr; }
   virtual Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model);
 

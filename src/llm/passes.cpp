@@ -83,7 +83,7 @@ void ModelPasses::State::add_destinations(const PassSlice& slice) {
 }
 
 std::unique_ptr<KvAccess> ModelPasses::State::kv_access() const {
-  if (fused) return make_fused_kv_access();
+  if (fused) return make_fused_kv_access(model->device().crew());
   return mirrors != nullptr ? make_mirrored_kv_access(*mirrors) : make_stock_kv_access();
 }
 

@@ -70,7 +70,8 @@ class Sequence {
   /// The results of all sequences in one pass.
   static std::vector<std::vector<float>> run_pass(const std::vector<Sequence*>& sequences) {
     const Case& c = sequences.front()->case_;
-    KvState state;
+    Crew crew(1);  // asked for help where a graph runs on one thread
+    KvState state(&crew);
     AttentionNode node{.state = &state,
                        .layer = kLayer,
                        .heads = {c.n_head, c.n_head_kv, c.head_dim},

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "core/crew.hpp"
@@ -33,6 +35,20 @@ TEST(Crew, WithoutHelpersTheCallerDoesAll) {
   int count = 0;
   crew.run(5, [&](std::size_t) { ++count; });
   EXPECT_EQ(count, 5);
+}
+
+TEST(Crew, ThoseWhoLookForWorkAndThoseWhoSleepDoTheSame) {
+  for (const auto patience :
+       {std::chrono::microseconds(0), std::chrono::microseconds(50), std::chrono::microseconds(5000)}) {
+    Crew crew(3, patience);
+    std::atomic<std::size_t> sum{0};
+    for (std::size_t round = 0; round < 2000; ++round) {
+      crew.run(4, [&](std::size_t i) { sum += i + 1; });
+      if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(6));  // until all sleep
+      if (round % 300 == 0) crew.rest();
+    }
+    EXPECT_EQ(sum, 2000U * 10) << patience.count();
+  }
 }
 
 }  // namespace

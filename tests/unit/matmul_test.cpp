@@ -73,7 +73,7 @@ class Products : public ::testing::TestWithParam<ggml_type> {
   }
 
   MatmulNode& node(std::initializer_list<const ggml_tensor*> weights) {
-    nodes_.push_back(std::make_unique<MatmulNode>());
+    nodes_.push_back(std::make_unique<MatmulNode>(&crew_));
     for (const ggml_tensor* weight : weights) {
       storage_.emplace_back(*PackedMatrix::packed_bytes(*weight));
       auto made = PackedMatrix::pack(*weight, storage_.back());
@@ -85,6 +85,8 @@ class Products : public ::testing::TestWithParam<ggml_type> {
   }
 
   Handle<ggml_context, ggml_free> context_{ggml_init({std::size_t{256} << 20, nullptr, false})};
+  Crew crew_{1};
+  RowNode row_{.crew = &crew_};
   std::vector<std::vector<std::byte>> storage_;
   std::vector<std::unique_ptr<PackedMatrix>> packed_;
   std::vector<std::unique_ptr<MatmulNode>> nodes_;
@@ -104,8 +106,8 @@ TEST_P(Products, AgreeWithTheReferenceForAnyNumberOfTokensAndRows) {
     for (const std::int64_t n : {1, 2, 5, 6, 13, 50, 97}) {
       ggml_tensor* weight = random_tensor(GetParam(), width(96), rows, 1);
       ggml_tensor* x = random_tensor(GGML_TYPE_F32, width(96), n, 2);
-      expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({weight}))), reference(weight, x),
-                  1e-5F);
+      expect_near(compute(matmul(context_.get(), quantize(context_.get(), x, &row_), &node({weight}))),
+                  reference(weight, x), 1e-5F);
     }
   }
 }
@@ -115,11 +117,13 @@ TEST_P(Products, DoNotDependOnTheBatchNorOnThreads) {
   ggml_tensor* weight = random_tensor(GetParam(), columns, 200, 3);
   ggml_tensor* x = random_tensor(GGML_TYPE_F32, columns, 61, 4);
   MatmulNode& product = node({weight});
-  const auto together = compute(matmul(context_.get(), quantize(context_.get(), x), &product), 3);
+  const auto together = compute(matmul(context_.get(), quantize(context_.get(), x, &row_), &product), 3);
+  const auto by_one_and_a_crew = compute(matmul(context_.get(), quantize(context_.get(), x, &row_), &product), 1);
+  EXPECT_EQ(by_one_and_a_crew, together);
   for (const std::int64_t token : {0, 7, 60}) {
     ggml_tensor* one =
         ggml_view_2d(context_.get(), x, columns, 1, x->nb[1], static_cast<std::size_t>(token) * x->nb[1]);
-    const auto alone = compute(matmul(context_.get(), quantize(context_.get(), one), &product), 1);
+    const auto alone = compute(matmul(context_.get(), quantize(context_.get(), one, &row_), &product), 1);
     EXPECT_EQ(alone, std::vector<float>(together.begin() + token * 200, together.begin() + (token + 1) * 200));
   }
 }
@@ -138,7 +142,8 @@ TEST_P(Products, OfSeveralMatricesFollowOneAnotherAndAdd) {
       wanted.push_back(product + static_cast<const float*>(add->data)[token * 64 + row]);
     }
   }
-  expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({first, second}), add)), wanted, 1e-5F);
+  expect_near(compute(matmul(context_.get(), quantize(context_.get(), x, &row_), &node({first, second}), add)), wanted,
+              1e-5F);
 }
 
 TEST_P(Products, AfterNormAndGateAgreeWithTheSeparateOperators) {
@@ -146,7 +151,7 @@ TEST_P(Products, AfterNormAndGateAgreeWithTheSeparateOperators) {
   ggml_tensor* weight = random_tensor(GetParam(), columns, 33, 9);
   ggml_tensor* x = random_tensor(GGML_TYPE_F32, columns, 11, 10);
   ggml_tensor* scale = random_tensor(GGML_TYPE_F32, columns, 1, 11);
-  NormNode norm{1e-5F};
+  RowNode norm{.epsilon = 1e-5F};
   ggml_tensor* normed = ggml_mul(context_.get(), ggml_rms_norm(context_.get(), x, norm.epsilon), scale);
   MatmulNode& product = node({weight});
   // A value at the border between two quants may fall to either side, hence the tolerance.
@@ -161,7 +166,7 @@ TEST_P(Products, AfterNormAndGateAgreeWithTheSeparateOperators) {
   };
   compute(gated);
   const auto up = static_cast<std::size_t>(columns);
-  expect_near(compute(matmul(context_.get(), silu_gate_quantize(context_.get(), half(0), half(up)), &product)),
+  expect_near(compute(matmul(context_.get(), silu_gate_quantize(context_.get(), half(0), half(up), &row_), &product)),
               reference(weight, gated), 4e-3F);
 }
 
@@ -192,8 +197,8 @@ TEST_P(Products, OfExtremeQuantsAreExact) {
     for (std::int64_t i = 0; i < ggml_nelements(x); ++i) {
       static_cast<float*>(x->data)[i] = i < width(64) ? 1.0F : -1.0F;
     }
-    expect_near(compute(matmul(context_.get(), quantize(context_.get(), x), &node({weight}))), reference(weight, x),
-                1e-5F);
+    expect_near(compute(matmul(context_.get(), quantize(context_.get(), x, &row_), &node({weight}))),
+                reference(weight, x), 1e-5F);
   }
 }
 

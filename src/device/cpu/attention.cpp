@@ -37,6 +37,8 @@ class PartialStore {
 };
 
 struct KvState::Work {
+  explicit Work(Crew* crew) noexcept : counter(crew) {}
+
   std::uint32_t window = 0;
   AttentionPlan plan;
   WorkCounter counter;
@@ -46,13 +48,13 @@ struct KvState::Work {
   std::size_t n_unfinished = 0;
 };
 
-KvState::KvState() = default;
+KvState::KvState(Crew* crew) noexcept : crew_(crew) {}
 KvState::~KvState() = default;
 
 void KvState::plan(const AttentionHeads& heads, std::span<const std::uint32_t> windows, std::uint32_t threads) {
   works_.resize(windows.size());
   for (std::size_t i = 0; i < windows.size(); ++i) {
-    if (works_[i] == nullptr) works_[i] = std::make_unique<Work>();
+    if (works_[i] == nullptr) works_[i] = std::make_unique<Work>(crew_);
     Work& work = *works_[i];
     work.window = windows[i];
     work.plan = plan_attention(sequences, heads, windows[i], threads);
@@ -137,7 +139,13 @@ class LayerAttention {
         out_(out),
         token_floats_(std::size_t{shape_.n_head} * shape_.head_dim) {}
 
-  void run(std::uint32_t n_threads) {
+  /// Called once by each of the operator's threads.
+  void run(std::uint32_t n_threads) const {
+    work_.counter.share(n_threads, [this] { take_tasks(); });
+  }
+
+ private:
+  void take_tasks() const {
     const std::vector<AttentionTask>& tasks = work_.plan.tasks;
     // Each task is known one ahead, so that its first rows can be asked for.
     std::uint32_t ahead = 0;
@@ -149,10 +157,8 @@ class LayerAttention {
         case AttentionTask::Kind::chunks: run_chunks(tasks[i], ahead < tasks.size() ? &tasks[ahead] : nullptr); break;
       }
     }
-    work_.counter.finish(n_threads);
   }
 
- private:
   static TaskMemory& memory() {
     static thread_local TaskMemory memory;
     return memory;

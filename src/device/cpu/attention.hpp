@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "core/crew.hpp"
 #include "device/cpu/attention_plan.hpp"
 
 namespace driftwood::cpu {
@@ -24,7 +25,8 @@ namespace driftwood::cpu {
 /// Where the sequences of a pass are, whose rows follow one another in this order.
 class KvState {
  public:
-  KvState();
+  /// `crew` helps in graphs that one thread runs; may be null. Borrowed.
+  explicit KvState(Crew* crew = nullptr) noexcept;
   ~KvState();
 
   /// To be filled before each run, then plan().
@@ -37,6 +39,7 @@ class KvState {
   Work& work(std::uint32_t window);
 
  private:
+  Crew* crew_;
   std::vector<std::unique_ptr<Work>> works_;
 };
 

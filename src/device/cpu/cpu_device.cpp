@@ -25,6 +25,7 @@ class CpuDevice final : public Device {
     return executor_->compute(graph, cancel);
   }
   bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(backend_, op); }
+  Crew* crew_impl() noexcept override { return &executor_->crew(); }
   ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }
 
   ggml_backend_dev_t backend_;

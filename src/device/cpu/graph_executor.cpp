@@ -15,6 +15,45 @@ constexpr std::align_val_t kWorkAlignment{64};
 /// enough for a guest to sample the next token, short enough to leave an idle machine alone.
 constexpr std::uint32_t kPollLevel = 1;
 
+/// How long the crew and the thread that it helps look for each other before they sleep.
+constexpr std::chrono::milliseconds kPatience{4};
+
+/// Elements: a row for each of eight tokens, in a model of some billions of weights.
+constexpr std::int64_t kLittle = std::int64_t{32} * 1024;
+
+/// Whether ggml's own operators have so little to do that sharing it would cost more.
+bool is_little(ggml_tensor* node) {
+  switch (node->op) {
+    case GGML_OP_CUSTOM:
+    case GGML_OP_VIEW:
+    case GGML_OP_RESHAPE:
+    case GGML_OP_PERMUTE:
+    case GGML_OP_TRANSPOSE:
+    case GGML_OP_NONE: return true;
+    case GGML_OP_GET_ROWS:
+    case GGML_OP_ROPE:
+    case GGML_OP_ADD:
+    case GGML_OP_MUL:
+    case GGML_OP_SCALE:
+    case GGML_OP_RMS_NORM:
+    case GGML_OP_NORM:
+    case GGML_OP_GLU:
+    case GGML_OP_UNARY:
+    case GGML_OP_CONT: return ggml_nelements(node) <= kLittle;
+    default: return false;
+  }
+}
+
+bool runs_alone(ggml_cgraph* graph) {
+  bool asks_for_help = false;
+  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+    ggml_tensor* node = ggml_graph_node(graph, i);
+    if (!is_little(node)) return false;
+    asks_for_help = asks_for_help || node->op == GGML_OP_CUSTOM;
+  }
+  return asks_for_help;
+}
+
 bool is_cancelled(void* cancel) {
   return static_cast<const std::atomic<bool>*>(cancel)->load(std::memory_order_relaxed);
 }
@@ -33,13 +72,18 @@ Result<std::unique_ptr<GraphExecutor>> GraphExecutor::create(int threads) {
   ggml_cpu_init();
   std::unique_ptr<GraphExecutor> executor(new GraphExecutor());
   executor->threads_ = threads;
+  DW_TRY_ASSIGN(executor->pool_, make_pool(threads));
+  DW_TRY_ASSIGN(executor->alone_, make_pool(1));
+  executor->crew_ = std::make_unique<Crew>(static_cast<unsigned>(threads) - 1, kPatience);
+  return executor;
+}
+
+Result<GraphExecutor::Pool> GraphExecutor::make_pool(int threads) {
   ggml_threadpool_params parameters = ggml_threadpool_params_default(threads);
   parameters.poll = kPollLevel;
-  executor->pool_.reset(ggml_threadpool_new(&parameters));
-  if (executor->pool_ == nullptr) {
-    return fail(ErrorCode::out_of_memory, fmt::format("The system refused a pool of {} threads.", threads));
-  }
-  return executor;
+  Pool pool(ggml_threadpool_new(&parameters));
+  if (pool != nullptr) return pool;
+  return fail(ErrorCode::out_of_memory, fmt::format("The system refused a pool of {} threads.", threads));
 }
 
 Result<void> GraphExecutor::reserve_work(std::size_t size) {
@@ -56,7 +100,14 @@ Result<void> GraphExecutor::reserve_work(std::size_t size) {
 
 // ggml's CPU backend would do the same, but is left with a freed work buffer when the larger one cannot be had.
 Result<void> GraphExecutor::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel) {
-  ggml_cplan plan = ggml_graph_plan(graph, threads_, pool_.get());
+  const bool alone = runs_alone(graph);
+  if (alone) {
+    if (!pool_rests_) ggml_threadpool_pause(pool_.get());  // the next graph that it computes wakes it
+  } else {
+    crew_->rest();
+  }
+  pool_rests_ = alone;
+  ggml_cplan plan = alone ? ggml_graph_plan(graph, 1, alone_.get()) : ggml_graph_plan(graph, threads_, pool_.get());
   DW_TRY(reserve_work(plan.work_size));
   plan.work_data = reinterpret_cast<std::uint8_t*>(work_.get());
   if (cancel != nullptr) {

@@ -1,6 +1,11 @@
 // Runs graphs on host threads with ggml's CPU kernels: a thread pool that stays,
 // and work memory that grows to the largest graph seen.
 //
+// ggml's pool has every thread wait for every other after each operator, by spinning. A
+// graph in which ggml's own operators have next to nothing to do is run by the calling
+// thread instead, and our operators ask a crew for help: the decoding of some tokens then
+// waits at a third of its operators, and for nobody whose core is taken by others' work.
+//
 // One thread at a time may call compute(); it computes along with the pool.
 #pragma once
 
@@ -11,6 +16,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "core/crew.hpp"
 #include "core/error.hpp"
 #include "core/handle.hpp"
 
@@ -24,6 +30,9 @@ class GraphExecutor {
   /// cancelled: `*cancel` became true between two operators; out_of_memory: for work memory.
   Result<void> compute(ggml_cgraph* graph, const std::atomic<bool>* cancel);
 
+  /// Who helps operators that one thread runs.
+  Crew& crew() noexcept { return *crew_; }
+
  private:
   struct FreeAligned {
     void operator()(std::byte* bytes) const noexcept;
@@ -32,7 +41,13 @@ class GraphExecutor {
   GraphExecutor() = default;
   Result<void> reserve_work(std::size_t size);
 
-  Handle<ggml_threadpool, ggml_threadpool_free> pool_;
+  using Pool = Handle<ggml_threadpool, ggml_threadpool_free>;
+  static Result<Pool> make_pool(int threads);
+
+  Pool pool_;
+  Pool alone_;  ///< the calling thread
+  std::unique_ptr<Crew> crew_;
+  bool pool_rests_ = false;
   std::unique_ptr<std::byte, FreeAligned> work_;
   std::size_t work_size_ = 0;
   int threads_ = 1;

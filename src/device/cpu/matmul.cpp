@@ -11,6 +11,7 @@ namespace driftwood::cpu {
 namespace {
 
 constexpr std::uint32_t kTokenTile = 48;    // tokens whose activations stay in the first-level cache
+constexpr std::int64_t kRowsPerTask = 4;    // of the operators that make rows
 constexpr std::uint32_t kTilesPerTask = 4;  // row tiles of one task
 
 /// An operator that makes one row of activations from each row of its sources.
@@ -27,35 +28,48 @@ const float* row_of(const ggml_tensor* tensor, std::int64_t row) {
                                         static_cast<std::size_t>(row) * tensor->nb[1]);
 }
 
-/// Calls `make(i, activations)` for this thread's share of the result's rows.
+/// Calls `make(i, activations)` for this thread's share of the result's rows, or, of few threads' work that one thread
+/// does, with the help of others.
 template <typename Make>
-void for_rows(ggml_tensor* result, int thread, int n_threads, const Make& make) {
+void for_rows(ggml_tensor* result, const RowNode& node, int thread, int n_threads, const Make& make) {
   const auto columns = static_cast<std::uint32_t>(result->src[0]->ne[0]);
   const std::int64_t n = result->ne[1];
-  for (std::int64_t i = n * thread / n_threads; i < n * (thread + 1) / n_threads; ++i) {
-    make(i,
-         ActivationRow{static_cast<std::byte*>(result->data) + static_cast<std::size_t>(i) * result->nb[1], columns});
+  const auto make_rows = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      make(i,
+           ActivationRow{static_cast<std::byte*>(result->data) + static_cast<std::size_t>(i) * result->nb[1], columns});
+    }
+  };
+  if (n_threads == 1 && n >= 2 * kRowsPerTask && node.crew != nullptr) {
+    node.crew->run(static_cast<std::size_t>((n + kRowsPerTask - 1) / kRowsPerTask), [&](std::size_t task) {
+      const auto begin = static_cast<std::int64_t>(task) * kRowsPerTask;
+      make_rows(begin, std::min(n, begin + kRowsPerTask));
+    });
+    return;
   }
+  make_rows(n * thread / n_threads, n * (thread + 1) / n_threads);
 }
 
-void run_quantize(ggml_tensor* result, int thread, int n_threads, void*) {
-  for_rows(result, thread, n_threads,
+const RowNode& row_node(const void* data) { return *static_cast<const RowNode*>(data); }
+
+void run_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
+  for_rows(result, row_node(data), thread, n_threads,
            [&](std::int64_t i, ActivationRow into) { quantize_row(row_of(result->src[0], i), into); });
 }
 
 void run_rms_norm_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
-  static thread_local std::vector<float> normed;
-  const float epsilon = static_cast<const NormNode*>(data)->epsilon;
-  for_rows(result, thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+  const RowNode& node = row_node(data);
+  for_rows(result, node, thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+    static thread_local std::vector<float> normed;
     normed.resize(into.columns);
-    rms_norm_row(row_of(result->src[0], i), row_of(result->src[1], 0), epsilon, into.columns, normed.data());
+    rms_norm_row(row_of(result->src[0], i), row_of(result->src[1], 0), node.epsilon, into.columns, normed.data());
     quantize_row(normed.data(), into);
   });
 }
 
-void run_silu_gate_quantize(ggml_tensor* result, int thread, int n_threads, void*) {
-  static thread_local std::vector<float> gated;
-  for_rows(result, thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+void run_silu_gate_quantize(ggml_tensor* result, int thread, int n_threads, void* data) {
+  for_rows(result, row_node(data), thread, n_threads, [&](std::int64_t i, ActivationRow into) {
+    static thread_local std::vector<float> gated;
     gated.resize(into.columns);
     silu_gate_row(row_of(result->src[0], i), row_of(result->src[1], i), into.columns, gated.data());
     quantize_row(gated.data(), into);
@@ -86,8 +100,7 @@ Task task_at(const MatmulNode& node, std::uint32_t number) {
   return {};
 }
 
-void run_matmul(ggml_tensor* result, int thread, int n_threads, void* data) {
-  static_cast<void>(thread);
+void run_matmul(ggml_tensor* result, int, int n_threads, void* data) {
   auto& node = *static_cast<MatmulNode*>(data);
   const ggml_tensor* activations = result->src[0];
   const ggml_tensor* add = result->src[1];
@@ -96,7 +109,7 @@ void run_matmul(ggml_tensor* result, int thread, int n_threads, void* data) {
   for (const PackedMatrix* weight : node.weights) row_tasks += tasks_of(*weight);
   const std::uint32_t token_tiles = (n + kTokenTile - 1) / kTokenTile;
 
-  for (std::uint32_t number = node.work.take(); number < row_tasks * token_tiles; number = node.work.take()) {
+  const auto do_task = [&](std::uint32_t number) {
     // Neighbouring tasks share the activations, so that they stay in a shared cache.
     const Task task = task_at(node, number % row_tasks);
     const std::uint32_t token = number / row_tasks * kTokenTile;
@@ -119,8 +132,10 @@ void run_matmul(ggml_tensor* result, int thread, int n_threads, void* data) {
           .add_stride = add == nullptr ? 0 : add->nb[1] / sizeof(float),
       });
     }
-  }
-  node.work.finish(static_cast<std::uint32_t>(n_threads));
+  };
+  node.work.share(static_cast<std::uint32_t>(n_threads), [&] {
+    for (std::uint32_t i = node.work.take(); i < row_tasks * token_tiles; i = node.work.take()) do_task(i);
+  });
 }
 
 }  // namespace
@@ -131,24 +146,24 @@ std::uint32_t MatmulNode::rows() const noexcept {
   return rows;
 }
 
-ggml_tensor* quantize(ggml_context* context, ggml_tensor* x) {
+ggml_tensor* quantize(ggml_context* context, ggml_tensor* x, RowNode* node) {
   DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
   std::array<ggml_tensor*, 1> sources = {x};
-  return row_operator(context, sources, run_quantize, nullptr);
+  return row_operator(context, sources, run_quantize, node);
 }
 
-ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, NormNode* node) {
+ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, RowNode* node) {
   DW_CHECK(x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float));
   DW_CHECK(weight->type == GGML_TYPE_F32 && weight->ne[0] == x->ne[0] && ggml_is_contiguous(weight));
   std::array<ggml_tensor*, 2> sources = {x, weight};
   return row_operator(context, sources, run_rms_norm_quantize, node);
 }
 
-ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up) {
+ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up, RowNode* node) {
   DW_CHECK(gate->type == GGML_TYPE_F32 && gate->nb[0] == sizeof(float));
   DW_CHECK(up->type == GGML_TYPE_F32 && up->nb[0] == sizeof(float) && ggml_are_same_shape(gate, up));
   std::array<ggml_tensor*, 2> sources = {gate, up};
-  return row_operator(context, sources, run_silu_gate_quantize, nullptr);
+  return row_operator(context, sources, run_silu_gate_quantize, node);
 }
 
 ggml_tensor* matmul(ggml_context* context, ggml_tensor* activations, MatmulNode* node, ggml_tensor* add) {

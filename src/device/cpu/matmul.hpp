@@ -15,22 +15,26 @@
 
 namespace driftwood::cpu {
 
-/// Quantized activations [n tokens] of `columns`: a ggml tensor of bytes that only matmul() reads.
-ggml_tensor* quantize(ggml_context* context, ggml_tensor* x);
-
-/// One norm of a graph; lives as long as the graph.
-struct NormNode {
-  float epsilon = 1e-5F;
+/// One of the operators that make activations; lives as long as the graph.
+struct RowNode {
+  Crew* crew = nullptr;   ///< helps with many rows in graphs that one thread runs; may be null. Borrowed.
+  float epsilon = 1e-5F;  ///< of a norm
 };
+
+/// Quantized activations [n tokens] of `columns`: a ggml tensor of bytes that only matmul() reads.
+ggml_tensor* quantize(ggml_context* context, ggml_tensor* x, RowNode* node);
+
 /// quantize(rms_norm(x) * weight) in one pass; x f32 [columns, n], weight f32 [columns].
-ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, NormNode* node);
+ggml_tensor* rms_norm_quantize(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, RowNode* node);
 
 /// quantize(silu(gate) * up) in one pass; gate and up f32 [columns, n].
-ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up);
+ggml_tensor* silu_gate_quantize(ggml_context* context, ggml_tensor* gate, ggml_tensor* up, RowNode* node);
 
 /// A product with one or several matrices of equal columns, their results one after another.
 /// Lives as long as the graph; the matrices are borrowed.
 struct MatmulNode {
+  explicit MatmulNode(Crew* crew = nullptr) noexcept : work(crew) {}
+
   std::vector<const PackedMatrix*> weights;
   WorkCounter work;
 

@@ -42,7 +42,7 @@ void run_row_matmul(ggml_tensor* result, int, int n_threads, void* data) {
   const std::int64_t n_rows = weight->ne[1];
   const std::int64_t n_tokens = result->ne[1];
   const std::int64_t tasks = (n_rows + kRows - 1) / kRows;
-  for (std::int64_t task = node.work.take(); task < tasks; task = node.work.take()) {
+  const auto do_task = [&](std::int64_t task) {
     for (std::int64_t first = 0; first < n_tokens; first += kTokens) {
       for (std::int64_t row = task * kRows; row < std::min(n_rows, (task + 1) * kRows); ++row) {
         for (std::int64_t token = first; token < std::min(n_tokens, first + kTokens); ++token) {
@@ -51,8 +51,10 @@ void run_row_matmul(ggml_tensor* result, int, int n_threads, void* data) {
         }
       }
     }
-  }
-  node.work.finish(static_cast<std::uint32_t>(n_threads));
+  };
+  node.work.share(static_cast<std::uint32_t>(n_threads), [&] {
+    for (std::int64_t task = node.work.take(); task < tasks; task = node.work.take()) do_task(task);
+  });
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ ggml_tensor* convert_for(ggml_context* context, ggml_tensor* x, ggml_type type);
 
 /// One product of a graph; lives as long as the graph.
 struct RowMatmulNode {
+  explicit RowMatmulNode(Crew* crew = nullptr) noexcept : work(crew) {}
+
   WorkCounter work;
 };
 /// f32 [rows, n] = weight x activations, which are convert_for's of the weight's type.

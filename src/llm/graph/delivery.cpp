@@ -14,7 +14,7 @@ void run_delivery(ggml_tensor* result, int, int n_threads, void* data) {
   auto& node = *static_cast<DeliveryNode*>(data);
   const ggml_tensor* logits = result->src[0];
   const auto n_vocab = static_cast<std::size_t>(logits->ne[0]);
-  for (std::uint32_t i = node.work.take(); i < node.rows.size(); i = node.work.take()) {
+  const auto deliver_row = [&](std::uint32_t i) {
     const auto* row = reinterpret_cast<const float*>(static_cast<const std::byte*>(logits->data) + i * logits->nb[1]);
     const RowDestination& to = node.rows[i];
     if (to.row != nullptr) {
@@ -22,8 +22,10 @@ void run_delivery(ggml_tensor* result, int, int n_threads, void* data) {
     } else {
       select_top_k({row, n_vocab}, to.best);
     }
-  }
-  node.work.finish(static_cast<std::uint32_t>(n_threads));
+  };
+  node.work.share(static_cast<std::uint32_t>(n_threads), [&] {
+    for (std::uint32_t i = node.work.take(); i < node.rows.size(); i = node.work.take()) deliver_row(i);
+  });
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ struct RowDestination {
 };
 
 struct DeliveryNode {
+  explicit DeliveryNode(Crew* crew) noexcept : work(crew) {}
+
   std::vector<RowDestination> rows;  ///< of the pass's logits
   cpu::WorkCounter work;
 };

@@ -49,7 +49,7 @@ class KvAccess {
   virtual Result<void> finish() { return {}; }
 };
 
-std::unique_ptr<KvAccess> make_fused_kv_access();
+std::unique_ptr<KvAccess> make_fused_kv_access(Crew* crew);
 std::unique_ptr<KvAccess> make_stock_kv_access();
 /// ggml's operators over `mirrors` of the Contexts; they must outlive it.
 std::unique_ptr<KvAccess> make_mirrored_kv_access(MirrorCache& mirrors);

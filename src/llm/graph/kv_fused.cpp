@@ -56,6 +56,8 @@ class SpanList {
 
 class FusedKvAccess final : public KvAccess {
  public:
+  explicit FusedKvAccess(Crew* crew) : state_(crew) {}
+
   Result<void> begin(const BuildContext& build, Graph&, std::span<const KvBinding>) override {
     const Hyperparameters& model = *build.hyperparameters;
     heads_ = {model.n_head, model.n_head_kv, model.head_dim};
@@ -114,6 +116,6 @@ class FusedKvAccess final : public KvAccess {
 
 }  // namespace
 
-std::unique_ptr<KvAccess> make_fused_kv_access() { return std::make_unique<FusedKvAccess>(); }
+std::unique_ptr<KvAccess> make_fused_kv_access(Crew* crew) { return std::make_unique<FusedKvAccess>(crew); }
 
 }  // namespace driftwood

@@ -26,14 +26,14 @@ ggml_tensor* Products::f32(ggml_context* context, Activations& activations) {
 ggml_tensor* Products::quantized(ggml_context* context, Activations& activations) {
   ggml_tensor*& made = activations.quantized_;
   if (made != nullptr) return made;
+  cpu::RowNode* node = &rows_.emplace_back(cpu::RowNode{.crew = crew_, .epsilon = model_->norm_epsilon});
   const bool has_f32 = activations.f32_ != nullptr;
   if (!has_f32 && activations.kind_ == Activations::Kind::normed) {
-    cpu::NormNode& node = norms_.emplace_back(cpu::NormNode{.epsilon = model_->norm_epsilon});
-    made = cpu::rms_norm_quantize(context, activations.first_, activations.second_, &node);
+    made = cpu::rms_norm_quantize(context, activations.first_, activations.second_, node);
   } else if (!has_f32 && activations.kind_ == Activations::Kind::gated && model_->activation == Activation::silu) {
-    made = cpu::silu_gate_quantize(context, activations.first_, activations.second_);
+    made = cpu::silu_gate_quantize(context, activations.first_, activations.second_, node);
   } else {
-    made = cpu::quantize(context, f32(context, activations));
+    made = cpu::quantize(context, f32(context, activations), node);
   }
   return made;
 }
@@ -49,7 +49,7 @@ cpu::MatmulNode* Products::packed_node(std::span<ggml_tensor* const> weights) {
   if (packed_ == nullptr) return nullptr;
   const auto is_packed = [this](const ggml_tensor* weight) { return packed_->find(weight) != nullptr; };
   if (!std::ranges::all_of(weights, is_packed)) return nullptr;
-  cpu::MatmulNode& node = matmuls_.emplace_back();
+  cpu::MatmulNode& node = matmuls_.emplace_back(crew_);
   for (const ggml_tensor* weight : weights) node.weights.push_back(packed_->find(weight));
   return &node;
 }
@@ -71,7 +71,7 @@ ggml_tensor* Products::product(ggml_context* context, Activations& activations, 
   }
   ggml_tensor* result = packed_ != nullptr && packed_->others() == UnpackedProducts::row_by_row
                             ? cpu::row_matmul(context, weight, converted(context, activations, weight->type),
-                                              &row_matmuls_.emplace_back())
+                                              &row_matmuls_.emplace_back(crew_))
                             : plain(context, activations, weight);
   return add == nullptr ? result : ggml_add(context, result, add);
 }

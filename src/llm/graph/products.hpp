@@ -41,10 +41,10 @@ class Activations {
 
 class Products {
  public:
-  /// `packed` null: ggml's products. Both must outlive the graph. From `bf16_from` rows of activations on (0: never),
-  /// ggml's products with quantized weights are made in bf16.
-  Products(const Hyperparameters& model, const PackedWeights* packed, std::uint32_t bf16_from)
-      : model_(&model), packed_(packed), bf16_from_(bf16_from) {}
+  /// `packed` null: ggml's products. `crew`, which may be null, helps with the CPU's own. All must outlive the graph.
+  /// From `bf16_from` rows of activations on (0: never), ggml's products with quantized weights are made in bf16.
+  Products(const Hyperparameters& model, const PackedWeights* packed, std::uint32_t bf16_from, Crew* crew)
+      : model_(&model), packed_(packed), bf16_from_(bf16_from), crew_(crew) {}
 
   /// The rows as they are: f32 [columns, n].
   Activations rows(ggml_tensor* x) const { return {Activations::Kind::rows, x, nullptr}; }
@@ -72,9 +72,10 @@ class Products {
   const Hyperparameters* model_;
   const PackedWeights* packed_;
   std::uint32_t bf16_from_;
+  Crew* crew_;
   std::deque<cpu::MatmulNode> matmuls_;  // the graph holds their addresses
   std::deque<cpu::RowMatmulNode> row_matmuls_;
-  std::deque<cpu::NormNode> norms_;
+  std::deque<cpu::RowNode> rows_;
 };
 
 }  // namespace driftwood

@@ -44,7 +44,9 @@ class TransformerGraph {
       : shape_(shape),
         host_addresses_(model.device().info().capabilities.host_addresses),
         access_(std::move(access)),
-        products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from) {}
+        products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from,
+                  model.device().crew()),
+        delivery_(model.device().crew()) {}
   Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
                      const PassInput& first);
 
