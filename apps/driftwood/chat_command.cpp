@@ -67,6 +67,7 @@ Result<OpenChat> begin(const ChatOptions& options, const Common& common, bool in
   host.options.name = "chat";
   host.options.program_name = host.file.name;
   host.options.host.device = host.runtime.device.get();
+  host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();
   host.options.host.grants.models = {model.name};
   host.options.host.grants.show_addresses = options.proof;

@@ -80,6 +80,7 @@ Result<std::unique_ptr<ChatSession>> start(const FreezeOptions& options, Snapsho
   host.options.program_name = host.file.name;
   DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime));
   host.options.host.device = host.runtime.device.get();
+  host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();
   DW_TRY_ASSIGN(host.program, compile_program(*host.runtime.engine, host.file));
   if (host.program->kind() != ProgramKind::reactor) {

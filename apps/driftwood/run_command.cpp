@@ -68,6 +68,7 @@ Result<int> run(const RunOptions& options) {
   actor_options.determinism = options.determinism;
   DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime));
   actor_options.host.device = runtime.device.get();
+  actor_options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   actor_options.host.models = runtime.models.get();
   actor_options.host.log = log_guest_line;
   DW_TRY(grant_models(options.models, *runtime.models, actor_options.host.grants));

@@ -1,6 +1,7 @@
 #include "runtime.hpp"
 
 #include "core/bytes.hpp"
+#include "llm/forward_request.hpp"
 #include "llm/graph/packed_cache.hpp"
 #include "options.hpp"
 
@@ -22,6 +23,11 @@ void RuntimeOptions::add_to(CLI::App* command) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--strict", strict, "Results do not depend on what else is computed, whatever it costs");
+  command
+      ->add_option("--priority", priority,
+                   "Share of the passes among actors that wait for the same model: each step more doubles it")
+      ->check(CLI::Range(-int{kMostPriority}, int{kMostPriority}))
+      ->capture_default_str();
   command->add_option("--max-memory", max_memory, "Most linear memory that a guest may have")
       ->type_name("SIZE")
       ->capture_default_str();

@@ -18,9 +18,10 @@ struct RuntimeOptions {
   int threads = 0;
   std::string device_worker = "auto";  ///< auto, on or off: WorkerUse
   bool strict = false;                 ///< ForwardOptions::strict
+  int priority = 0;                    ///< ForwardRequest::priority of each actor
   std::string max_memory = "4G";       ///< linear memory of each actor, as parse_size takes it
 
-  /// Adds --device, --device-worker, --threads, --strict and --max-memory.
+  /// Adds --device, --device-worker, --threads, --strict, --priority and --max-memory.
   void add_to(CLI::App* command);
   /// max_memory in bytes: 64 KiB to 4 GiB. invalid_argument otherwise.
   Result<std::size_t> memory_bytes() const;

@@ -97,6 +97,7 @@ Result<SnapshotHost> SnapshotHost::open(const Manifest& manifest, const ThawOpti
   }
   DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime));
   host.options.host.device = host.runtime.device.get();
+  host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();
   host.options.host.log = log_guest_line;
   for (const FoundModel& model : models) {

@@ -1,5 +1,6 @@
 #include "embed/runtime_state.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "embed/handler.hpp"

@@ -77,6 +77,7 @@ struct GuestHostOptions {
   ModelPool* models = nullptr;  ///< borrowed; null: model_open finds nothing
   Grants grants;
   ActorIdentity self;
+  std::int8_t priority = 0;                             ///< of its passes: ForwardRequest::priority
   std::uint64_t memory_limit = std::uint64_t{4} << 30;  ///< bytes that linear memory may grow to, as dw_info tells it
   /// A line that the guest logs, with its DW_LOG_* level.
   std::function<void(std::uint32_t level, std::string_view text)> log;

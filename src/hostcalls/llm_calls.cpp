@@ -55,6 +55,7 @@ Result<std::int32_t> forward(GuestHost::State& state, Arguments arguments) {
   request.top_k = checked.top_k;
   request.cancel = &state.cancel_flag();
   request.progress = state.options.progress;
+  request.priority = state.options.priority;
   DW_TRY(model->run(request));
   return DW_OK;
 }

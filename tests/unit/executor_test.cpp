@@ -322,6 +322,16 @@ TEST_F(BatchFormerTest, PriorityGivesAShareAndStarvesNobody) {
   EXPECT_NEAR(static_cast<double>(had[0]) / had[1], 4.0, 0.5);
 }
 
+TEST_F(BatchFormerTest, TheLeastPriorityBesideTheMostStillGetsOn) {
+  Requester urgent(4'000'000, kMostPriority), patient(1000, -kMostPriority);
+  std::uint32_t had[2] = {};
+  for (int i = 0; i < 500; ++i) {
+    for (const auto& [requester, n] : pass({&urgent, &patient})) had[requester == &urgent ? 0 : 1] += n;
+  }
+  EXPECT_GT(had[1], 0U);
+  EXPECT_GT(had[0], 100 * had[1]);
+}
+
 TEST_F(BatchFormerTest, MoreDecodersThanFitTakeTurnsAndLeaveRoomForAPrompt) {
   std::vector<std::unique_ptr<Requester>> decoders;
   std::vector<Requester*> all;
