@@ -119,6 +119,27 @@ void add_phase(const Phase& phase, std::span<const std::unique_ptr<Contender>> c
               .goal = {}});
 }
 
+/// Adds what strict results cost: this side's times with them, over those without.
+Result<void> measure_strict(ForwardSetup setup, const ForwardRounds& prompt, const ForwardRounds& tokens,
+                            const std::string& suffix, Report& report) {
+  std::vector<std::unique_ptr<Contender>> sides(2);
+  DW_TRY_ASSIGN(sides[0], make_driftwood(setup));
+  setup.strict = true;
+  DW_TRY_ASSIGN(sides[1], make_driftwood(setup));
+  const auto add = [&](const std::string& name, const char* what, const std::vector<std::vector<double>>& ms) {
+    report.add({.name = name + suffix,
+                .unit = "ratio",
+                .counts = fmt::format("time of {} with strict results / without", what),
+                .summary = summarize(pair_ratios(ms[1], ms[0])),
+                .goal = {}});
+  };
+  DW_TRY_ASSIGN(const ForwardTimes longer, measure_forward(sides, 512, prompt));
+  add("strict_prefill_ratio_512", "a prefill of 512 tokens", longer.prefill_ms);
+  DW_TRY_ASSIGN(const ForwardTimes shorter, measure_forward(sides, 24, tokens));
+  add("strict_decode_ratio_24", "a token after 24", shorter.decode_ms);
+  return {};
+}
+
 /// Adds the figures of one file.
 Result<void> measure_model(const std::filesystem::path& path, int threads, const std::vector<Length>& measured,
                            Report& report, cli::Json& speeds, cli::Json& greedy) {
@@ -137,6 +158,7 @@ Result<void> measure_model(const std::filesystem::path& path, int threads, const
       {"tokens", agreement.tokens}, {"same", agreement.same}, {"largest_gap", agreement.largest_gap}};
 
   const std::string suffix = suffix_of(summary);
+  DW_TRY(measure_strict(setup, measured[1].rounds, measured[0].rounds, suffix, report));
   for (const auto& [n, rounds] : measured) {
     DW_TRY_ASSIGN(const ForwardTimes times, measure_forward(contenders, n, rounds));
     const std::string at = fmt::format("_{}{}", n, suffix);

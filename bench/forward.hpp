@@ -18,6 +18,7 @@ struct ForwardSetup {
   std::filesystem::path model;
   int threads = 1;
   std::uint32_t n_ctx = 0;    ///< tokens that fit
+  bool strict = false;        ///< ForwardOptions::strict
   std::vector<Token> tokens;  ///< what is fed, by position; no longer than n_ctx
 };
 
