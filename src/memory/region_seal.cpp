@@ -18,6 +18,8 @@ constexpr std::size_t kMoveFrom = 256 * kKiB;
 // Holes between written pages that are sealed with them, at the price of a copy when they are written later: to look
 // for smaller ones takes longer.
 constexpr std::size_t kSmallHole = 128 * kKiB;
+// An emulator's pages of 16 or 64 KiB consist of such ones, and only those that are written are copied.
+constexpr std::size_t kSmallestPage = 4 * kKiB;
 // Pages left in place that have not changed since are compared at each seal, and held twice.
 constexpr std::size_t kMostUnchanged = 64 * kKiB;
 
@@ -159,7 +161,7 @@ Result<void> Region::seal_in_place(std::span<const ByteRange> pages) {
 }
 
 void Region::own_pages(ByteRange range) noexcept {
-  for (std::size_t at = range.offset; at < range.offset + range.size; at += page_size()) {
+  for (std::size_t at = range.offset; at < range.offset + range.size; at += kSmallestPage) {
     // A write of what is there already has the system copy the page, unless it did so before.
     volatile std::byte* const first = base_ + at;
     *first = *first;
