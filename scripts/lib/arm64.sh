@@ -33,7 +33,7 @@ arm64_apt() { # WORK ARGUMENTS...
   APT_CONFIG=$work/apt.conf apt-get "$@"
 }
 arm64_sysroot_packages() {
-  local work=$1 stage=$2 package
+  local work=$1 stage=$2 package link
   have apt-get || die "The packages for arm64 come with apt-get, which is not here."
   rm -rf "$work/apt"
   mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$stage/root"
@@ -51,6 +51,10 @@ CONF
   # shellcheck disable=SC2086
   run_logged arm64-packages arm64_apt "$work" install -y --download-only --no-install-recommends $DW_ARM64_PACKAGES
   for package in "$work"/apt/archives/*.deb; do dpkg-deb --extract "$package" "$stage/root"; done
+  # Those of libraries would lead out of the sysroot, and the linker take a static one instead.
+  find "$stage/root" -type l -lname '/*' | while read -r link; do
+    ln -sfnr "$stage/root$(readlink "$link")" "$link"
+  done
   cp "$DW_ARM64_TOOLCHAIN" "$stage/toolchain.cmake"
 }
 
