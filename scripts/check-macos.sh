@@ -38,7 +38,7 @@ link_headers() { # DIR
 }
 
 # What another system or its own library is needed for.
-elsewhere='_linux\.cpp$|^src/device/(vulkan|cuda)/'
+elsewhere='_linux\.cpp$|^src/device/(vulkan|cuda)/|^src/device/worker/([^n]|n[^o])'
 
 plan_steps 2
 step "Zig"

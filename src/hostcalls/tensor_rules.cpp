@@ -279,7 +279,7 @@ std::uint64_t op_work(const CheckedOp& op, std::span<const CheckedTensor> tensor
   const CheckedTensor& dst = tensors[op.dst];
   // Elements are at most 2^35 and a row at most 2^35, but their product may not be: count no higher than 2^62.
   const auto product = [](std::uint64_t a, std::uint64_t b) {
-    return std::min(checked_mul(a, b).value_or(UINT64_MAX), std::uint64_t{1} << 62);
+    return std::min<std::uint64_t>(checked_mul(a, b).value_or(UINT64_MAX), std::uint64_t{1} << 62);
   };
   switch (op.op) {
     case DW_OP_MATMUL: return product(dst.elements(), std::max<std::uint64_t>(tensors[op.src[0]].ne[0], kElement));
