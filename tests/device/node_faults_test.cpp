@@ -108,6 +108,7 @@ TEST_P(NodePassingFaults, ConcernOneMessageAndItsActorGoesOnAsIfNothingHadBeen) 
       const std::string heard = say(actor, turn);
       EXPECT_THAT(heard, HasSubstr("error: "));
       EXPECT_THAT(heard, HasSubstr(GetParam().says));
+      node_->wait_idle();
       EXPECT_EQ(state(actor), ActorState::at_rest);
       control->refuse_imports(false);
       EXPECT_EQ(say(other, turn), say(other_undisturbed, turn));
@@ -144,6 +145,7 @@ TEST_F(NodeFaults, ALostDeviceLosesNoActor) {
     const std::string heard = say(actor, 1);
     EXPECT_THAT(heard, HasSubstr("error: "));
     EXPECT_THAT(heard, ::testing::AnyOf(HasSubstr("(device_lost)"), HasSubstr("was lost: open it again")));
+    node_->wait_idle();
     EXPECT_EQ(state(actor), ActorState::at_rest);
   }
   // The device opened anew, and a device of another kind.
@@ -170,6 +172,7 @@ TEST_F(NodeFaults, ADeviceThatRefusesAnActorsMemoryRefusesThatActorAlone) {
   control->refuse_imports(true);
   // A freeze lets the device go of the memory: the next message has it imported again.
   EXPECT_THAT(say(actor, 1), HasSubstr("refuses imports"));
+  node_->wait_idle();
   EXPECT_EQ(state(actor), ActorState::at_rest);
   EXPECT_EQ(say(undisturbed, 1), say(move(actor, sound), 1));
   control->refuse_imports(false);
