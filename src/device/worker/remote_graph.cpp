@@ -31,6 +31,9 @@ RemoteGraph::RemoteGraph(std::uint64_t id, ggml_cgraph* graph, const FindImport&
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) nodes_.push_back(add(ggml_graph_node(graph, i)));
   for (std::uint32_t i = 0; i < tensors_.size(); ++i) {
     const ggml_tensor* const tensor = tensors_[i];
+    State& state = built_.emplace_back();
+    std::ranges::copy(tensor->ne, state.ne);
+    std::ranges::copy(tensor->nb, state.nb);
     if (tensor->view_src == nullptr && find_import(tensor->buffer) != nullptr) {
       externals_.push_back({.index = i});
     }
@@ -60,17 +63,17 @@ std::uint32_t RemoteGraph::add(ggml_tensor* tensor) {
 GraphMessage RemoteGraph::describe(const FindImport& find_import) {
   GraphMessage message;
   message.nodes = nodes_;
-  states_.clear();
-  for (const ggml_tensor* tensor : tensors_) {
+  states_ = built_;
+  for (std::size_t at = 0; at < tensors_.size(); ++at) {
+    const ggml_tensor* const tensor = tensors_[at];
     TensorRecord record = record_of(*tensor);
+    std::ranges::copy(built_[at].ne, record.ne);
+    std::ranges::copy(built_[at].nb, record.nb);
     if (tensor->view_src != nullptr) record.view_of = static_cast<std::int32_t>(indices_.at(tensor->view_src));
     for (int i = 0; i < GGML_MAX_SRC; ++i) {
       if (tensor->src[i] != nullptr) record.sources[i] = static_cast<std::int32_t>(indices_.at(tensor->src[i]));
     }
     message.tensors.push_back(record);
-    State& state = states_.emplace_back();
-    std::ranges::copy(tensor->ne, state.ne);
-    std::ranges::copy(tensor->nb, state.nb);
   }
   for (External& external : externals_) {
     const ggml_tensor* const tensor = tensors_[external.index];

@@ -31,7 +31,7 @@ class RemoteGraph {
   /// Which tensor of the graph; it is one of them.
   std::uint32_t index_of(const ggml_tensor* tensor) const { return indices_.at(tensor); }
 
-  /// The whole graph as it is now, which is what the worker has from then on.
+  /// The whole graph as it was built, at its places of now: what the worker has from then on.
   GraphMessage describe(const FindImport& find_import);
   /// Keeps an input for the next run.
   void set_input(const ggml_tensor* tensor, std::span<const std::byte> bytes);
@@ -73,6 +73,7 @@ class RemoteGraph {
   std::vector<ggml_tensor*> tensors_;  ///< each after those that it is made of
   std::unordered_map<const ggml_tensor*, std::uint32_t> indices_;
   std::vector<std::uint32_t> nodes_;
+  std::vector<State> built_;  ///< when the graph was adopted: what memory is made for, and no run exceeds
   std::vector<State> states_;
   std::vector<External> externals_;
   std::vector<Write> writes_;
