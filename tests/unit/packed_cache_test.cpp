@@ -23,7 +23,7 @@ class PackedCacheTest : public ::testing::Test {
     std::string name = (fs::temp_directory_path() / "packed-XXXXXX").string();
     folder_ = ::mkdtemp(name.data());
     for (std::size_t i = 0; i < kSize; ++i) bytes_.push_back(static_cast<std::byte>(i * i >> 3));
-    key_.bytes.front() = 7;
+    key_.bytes.front() = std::byte{7};
   }
   ~PackedCacheTest() override { fs::remove_all(folder_); }
 
@@ -54,7 +54,7 @@ TEST_F(PackedCacheTest, AnotherKeyOrSizeFindsNothing) {
   EXPECT_EQ(cache.load(key_, kSize), nullptr);
   ASSERT_TRUE(cache.store(key_, bytes_));
   Hash other = key_;
-  other.bytes.back() ^= 1;
+  other.bytes.back() ^= std::byte{1};
   EXPECT_EQ(cache.load(other, kSize), nullptr);
   EXPECT_EQ(cache.load(key_, kSize - 1), nullptr);
   EXPECT_EQ(cache.load(key_, kSize + 1), nullptr);
