@@ -64,11 +64,21 @@ TEST_F(Bench, ForwardComparesWithLibllamaOverAnyModel) {
   ASSERT_TRUE(written.has_value()) << written.error().to_string();
   const json report =
       report_of({"forward", "--short", "--json", "--threads", "1", "--model", model.string()},
-                {"prefill_ratio_24_q8_0", "decode_ratio_24_q8_0", "prefill_ratio_512_q8_0", "decode_ratio_512_q8_0"});
+                {"prefill_ratio_24_q8_0", "decode_ratio_24_q8_0", "prefill_ratio_512_q8_0", "decode_ratio_512_q8_0",
+                 "strict_prefill_ratio_512_q8_0", "strict_decode_ratio_24_q8_0"});
   EXPECT_EQ(report["threads"], 1);
   const json& speed = report["tokens_per_s"]["decode_512_q8_0"];
   const std::string counted = speed["counted"];
   EXPECT_EQ(speed[counted], std::max(speed["libllama_flash_on"], speed["libllama_flash_off"]));
+}
+
+TEST_F(Bench, ManyReportsItsFieldsOverAnyModel) {
+  const auto model = folder() / "random.gguf";
+  const auto written = write_random_model({.n_embd = 128, .n_ctx = 4096, .type = GGML_TYPE_Q8_0}, model);
+  ASSERT_TRUE(written.has_value()) << written.error().to_string();
+  report_of({"many", "--short", "--json", "--threads", "2", "--model", model.string()},
+            {"batch32_ratio", "fork64_ratio", "p99_ratio", "overhead_us_p50", "overhead_us_p99", "wake_ratio",
+             "live_private_mb"});
 }
 
 TEST_F(Bench, TableNamesEachFigure) {

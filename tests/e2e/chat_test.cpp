@@ -55,6 +55,60 @@ TEST_F(Chat, ProofNamesTheDeviceThatComputed) {
   EXPECT_EQ(answer["proof"]["same_pointer"], true);
 }
 
+TEST_F(Chat, NeitherStrictNorPriorityChangesAWord) {
+  const std::vector<std::string> plain = {"--temperature", "0", "--max-tokens", "12", "--prompt", kPrompt};
+  const std::string answer = chat(plain).out;
+  EXPECT_FALSE(answer.empty());
+  const std::vector<std::vector<std::string>> choices = {{"--strict"}, {"--priority", "8"}, {"--priority", "-8"}};
+  for (const std::vector<std::string>& more : choices) {
+    std::vector<std::string> arguments = plain;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = chat(arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, answer) << more.front();
+  }
+  expect_sentence(chat({"--priority", "9", "--prompt", kPrompt}), kUsage, "9");
+}
+
+class ChatWeights : public Chat {
+ protected:
+  /// A greedy answer with a cache of the test's own.
+  Outcome answer() const {
+    Environment changed = environment();
+    for (auto& [name, value] : changed) {
+      if (name == "XDG_CACHE_HOME") value = (folder() / "cache").string();
+    }
+    return run({.arguments = with_program({"chat", "-m", model_, "--threads", "1", "--temperature", "0", "--max-tokens",
+                                           "6", "--prompt", kPrompt}),
+                .environment = changed,
+                .input = {}});
+  }
+  std::filesystem::path packs() const { return folder() / "cache" / "driftwood" / "packed"; }
+};
+
+TEST_F(ChatWeights, ArePackedOnceAndMappedFromThenOn) {
+  const Outcome first = answer();
+  ASSERT_EQ(first.status, 0) << first.err;
+  ASSERT_EQ(std::distance(std::filesystem::directory_iterator(packs()), {}), 1);
+  const auto file = std::filesystem::directory_iterator(packs())->path();
+  const auto written = std::filesystem::last_write_time(file);
+  EXPECT_EQ(answer().out, first.out);
+  EXPECT_EQ(std::filesystem::last_write_time(file), written) << "nobody packs again";
+
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(5'000'000).write("damage", 6);
+  EXPECT_EQ(answer().out, first.out);
+  EXPECT_NE(std::filesystem::last_write_time(file), written) << "a damaged file is made anew";
+}
+
+TEST_F(ChatWeights, WithoutAFolderForThemAreKeptByTheProcessAlone) {
+  std::filesystem::create_directories(packs().parent_path());
+  std::ofstream(packs()) << "in the way";
+  const Outcome outcome = answer();
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_FALSE(outcome.out.empty());
+  EXPECT_NE(outcome.err.find("are kept by this process alone"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Chat, JsonAnswerCountsItsTokens) {
   const Outcome outcome =
       chat({"--temperature", "0", "--max-tokens", "5", "--prompt", kPrompt, "--json", "--seed", "9"});
