@@ -149,6 +149,7 @@ PhysicalDevice describe(const Instance& instance, VkPhysicalDevice handle, std::
   device.number = number;
   device.name = properties.deviceName;
   device.driver = fmt::format("{} {}", driver.driverName, driver.driverInfo);
+  device.touches_unused_bindings = driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE;
   device.hardware = properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU;
   device.own_memory = properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ||
                       properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU;

@@ -13,11 +13,14 @@
 namespace driftwood::vulkan {
 
 struct PhysicalDevice {
-  std::uint32_t number = 0;             ///< among those that Vulkan lists
-  std::string name;                     ///< the driver's own: "llvmpipe (LLVM 15.0.6, 256 bits)"
-  std::string driver;                   ///< with its version: "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)"
-  bool hardware = false;                ///< not a program that only pretends to be a GPU
-  bool own_memory = false;              ///< a card: what it reads of the host's memory crosses a bus
+  std::uint32_t number = 0;  ///< among those that Vulkan lists
+  std::string name;          ///< the driver's own: "llvmpipe (LLVM 15.0.6, 256 bits)"
+  std::string driver;        ///< with its version: "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)"
+  bool hardware = false;     ///< not a program that only pretends to be a GPU
+  bool own_memory = false;   ///< a card: what it reads of the host's memory crosses a bus
+  /// Its driver also touches what a descriptor set shows where no kernel looks: buffers that are gone, where the set
+  /// was used before (Mesa's llvmpipe).
+  bool touches_unused_bindings = false;
   std::uint64_t memory_total = 0;       ///< bytes of the largest heap that it computes in
   std::vector<std::string> extensions;  ///< those of interest, sorted
   std::size_t import_alignment = 0;     ///< bytes

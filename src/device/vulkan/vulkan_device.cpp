@@ -33,8 +33,12 @@ bool computes(const ggml_tensor* node) {
 
 class VulkanDevice final : public Device {
  public:
-  VulkanDevice(DeviceInfo info, std::uint64_t max_operand, ggml_backend_dev_t device, ggml_backend_t backend)
-      : Device(std::move(info)), max_operand_(max_operand), device_(device), backend_(backend) {}
+  VulkanDevice(DeviceInfo info, const PhysicalDevice& physical, ggml_backend_dev_t device, ggml_backend_t backend)
+      : Device(std::move(info)),
+        max_operand_(physical.max_operand),
+        fresh_for_each_(physical.touches_unused_bindings),
+        device_(device),
+        backend_(backend) {}
 
  private:
   Result<Imported> import_impl(const HostBytes& bytes) override {
@@ -51,6 +55,8 @@ class VulkanDevice final : public Device {
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
     DW_TRY(check_alignment(graph));
+    // ggml's descriptor sets are used again by its next graph, and go with its context.
+    if (fresh_for_each_) DW_TRY(set_up_anew());
     auto computed =
         guarded("a computation", [&] { return result_of(ggml_backend_graph_compute(backend_.get(), graph)); });
     if (!computed) DW_TRY(restart(computed.error()));
@@ -64,13 +70,17 @@ class VulkanDevice final : public Device {
       static_cast<void>(backend_.release());
       return {};
     }
-    auto restarted = guarded("setting up the device anew", [&]() -> Result<void> {
+    if (set_up_anew()) return {};
+    return fail(ErrorCode::device_lost, fmt::format("{} The device could not be set up again.", failure.message));
+  }
+
+  Result<void> set_up_anew() {
+    return guarded("setting up the device anew", [&]() -> Result<void> {
       backend_.reset();
       backend_.reset(ggml_backend_dev_init(device_, nullptr));
-      return {};
+      if (backend_ != nullptr) return {};
+      return fail(ErrorCode::device_lost, fmt::format("The device ({}) could not be set up anew.", info().name));
     });
-    if (restarted && backend_ != nullptr) return {};
-    return fail(ErrorCode::device_lost, fmt::format("{} The device could not be set up again.", failure.message));
   }
 
   bool supports_impl(const ggml_tensor* op) override {
@@ -161,6 +171,7 @@ class VulkanDevice final : public Device {
   }
 
   std::uint64_t max_operand_;  ///< bytes
+  bool fresh_for_each_;        ///< each graph is computed by a ggml context of its own
   ggml_backend_dev_t device_;
   Handle<ggml_backend, ggml_backend_free> backend_;
 };
@@ -187,7 +198,7 @@ Result<std::unique_ptr<Device>> create_device(const PhysicalDevice& device, std:
     if (made == nullptr) {
       return fail(ErrorCode::unavailable, fmt::format("The device ({}) cannot be set up.", device.name));
     }
-    return std::make_unique<VulkanDevice>(describe(device, index), device.max_operand, backend, made);
+    return std::make_unique<VulkanDevice>(describe(device, index), device, backend, made);
   });
 }
 
