@@ -22,6 +22,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "core/private_folder.hpp"
 #include "wasm/compile.hpp"
 #include "wasm/engine.hpp"
 
@@ -42,8 +43,9 @@ class ModuleCache {
   std::filesystem::path file_of(const Hash& module) const;
 
  private:
-  explicit ModuleCache(std::filesystem::path folder);
-  std::filesystem::path folder_;
+  explicit ModuleCache(PrivateFolder folder);
+
+  PrivateFolder folder_;
   Hash machine_;  ///< of everything but the module that the compiled code depends on
 };
 

@@ -13,6 +13,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "core/private_folder.hpp"
 
 namespace driftwood {
 
@@ -45,10 +46,10 @@ class PackedCache {
   Result<void> store(const Hash& key, std::span<const std::byte> bytes) const;
 
  private:
-  explicit PackedCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  explicit PackedCache(PrivateFolder folder) : folder_(std::move(folder)) {}
   std::filesystem::path file_of(const Hash& key) const;
 
-  std::filesystem::path folder_;
+  PrivateFolder folder_;
 };
 
 /// $DRIFTWOOD_CACHE/packed, else $XDG_CACHE_HOME/driftwood/packed, else the same below ~/.cache; empty without either.
