@@ -235,7 +235,7 @@ TEST(Attention, CapsScores) {
 }
 
 TEST(Attention, DoesNotDependOnThreads) {
-  for (const std::uint32_t n : {1U, 50U}) {
+  for (const std::uint32_t n : {1U, 3U, 50U}) {
     const std::vector<float> alone = Sequence({.n_past = 500, .n = n, .threads = 1}).run();
     EXPECT_EQ(alone, Sequence({.n_past = 500, .n = n, .threads = 2}).run());
     EXPECT_EQ(alone, Sequence({.n_past = 500, .n = n, .threads = 5}).run());
@@ -243,7 +243,7 @@ TEST(Attention, DoesNotDependOnThreads) {
 }
 
 TEST(Attention, DoesNotDependOnHowTheSequenceIsCut) {
-  for (const std::uint32_t n : {1U, 50U}) {
+  for (const std::uint32_t n : {1U, 4U, 50U}) {
     const std::vector<float> whole = Sequence({.n_past = 500, .n = n}).run();
     EXPECT_EQ(whole, Sequence({.n_past = 500, .n = n, .cuts = {1, 2, 100, 260, 500}}).run());
     EXPECT_EQ(whole, Sequence({.n_past = 500, .n = n, .cuts = {64, 128}}).run());
@@ -257,8 +257,9 @@ TEST(Attention, ATokensBitsDoNotDependOnWhatElseItsPassHas) {
         Case c{.n_past = n_past, .n = 75, .type = type, .window = window, .softcap = softcap};
         const std::vector<float> together = Sequence(c).run();
         const std::size_t row = std::size_t{c.n_head} * c.head_dim;
-        for (const auto& [first, n] : {std::pair(0U, 1U), std::pair(23U, 1U), std::pair(24U, 2U), std::pair(26U, 31U),
-                                       std::pair(57U, 17U), std::pair(74U, 1U)}) {
+        for (const auto& [first, n] :
+             {std::pair(0U, 1U), std::pair(23U, 1U), std::pair(24U, 2U), std::pair(26U, 31U), std::pair(57U, 5U),
+              std::pair(61U, 4U), std::pair(65U, 9U), std::pair(74U, 1U)}) {
           c.n_past = n_past + first;
           c.n = n;
           const auto begin = together.begin() + static_cast<std::ptrdiff_t>(first * row);
@@ -275,7 +276,7 @@ TEST(Attention, SequencesOfAPassDoNotDisturbEachOther) {
   sequences.reserve(12);
   for (std::uint32_t i = 0; i < 12; ++i) {
     sequences.emplace_back(Case{.n_past = 1 + 61 * i,
-                                .n = i % 4 == 3 ? 20 + i : 1,
+                                .n = i % 4 == 3 ? 20 + i : 1 + i % 4,
                                 .type = i % 3 == 0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16,
                                 .threads = 3,
                                 .branch = i});
@@ -322,9 +323,17 @@ TEST(AttentionPlan, ReadsASharedBeginningOnceForAll) {
   ASSERT_EQ(plan.groups.size(), 1U);
   EXPECT_EQ(plan.groups[0].members.size(), 7U);
   EXPECT_EQ(plan.groups[0].n_chunks, 1000U / kChunk);
-  EXPECT_EQ(plan.queries[0].first_chunk, 1000U / kChunk);
-  EXPECT_EQ(plan.queries[0].end_chunk, 1020U / kChunk + 1);
-  EXPECT_EQ(plan.queries[7].first_chunk, 0U);
+  EXPECT_EQ(plan.pieces[0].first_chunk, 1000U / kChunk);
+  EXPECT_EQ(plan.pieces[0].end_chunk, 1020U / kChunk + 1);
+  EXPECT_EQ(plan.pieces[7].first_chunk, 0U);
+}
+
+TEST(AttentionPlan, SharesAShortPieceOutAmongAllThreadsAlike) {
+  std::byte own{};
+  const std::vector<KvSequence> sequences = {{.spans = {{&own, 2004}}, .n_past = 2000, .n_tokens = 4}};
+  const AttentionPlan plan = plan_attention(sequences, {9, 3, 64}, 0, 2);
+  ASSERT_GE(plan.tasks.size(), 4U);
+  for (const AttentionTask& task : plan.tasks) EXPECT_LE(task.cost, 2 * plan.tasks.back().cost);
 }
 
 }  // namespace

@@ -13,23 +13,27 @@
 
 namespace driftwood::cpu {
 
-/// Results of all query heads of some tokens or chunks, one after another: values, then maxima, then sums.
+/// Results of all query heads of tokens. Those of a piece's tokens for a chunk lie together: the values of all, then
+/// the maxima, then the sums.
 class PartialStore {
  public:
-  void resize(const AttentionHeads& heads, std::uint32_t n) {
+  void resize(const AttentionHeads& heads, std::uint32_t n_tokens) {
     heads_ = heads;
-    const std::size_t size = n * stride();
+    const std::size_t size = stride(n_tokens);
     if (floats_.size() < size) floats_.resize(size);
   }
-  /// Those of heads from `head` on.
-  Partials at(std::uint32_t number, std::uint32_t head = 0) {
-    float* values = floats_.data() + number * stride();
-    float* maximum = values + std::size_t{heads_.n_head} * heads_.head_dim;
-    return {values + std::size_t{head} * heads_.head_dim, maximum + head, maximum + heads_.n_head + head};
+  /// Those of `n_tokens` that begin with token `number`, from a query row on.
+  Partials at(std::uint32_t number, std::uint32_t n_tokens, std::uint32_t row = 0) {
+    const std::size_t n_rows = std::size_t{n_tokens} * heads_.n_head;
+    float* values = floats_.data() + stride(number);
+    float* maximum = values + n_rows * heads_.head_dim;
+    return {values + std::size_t{row} * heads_.head_dim, maximum + row, maximum + n_rows + row};
   }
 
-  /// Floats from one to the next.
-  std::size_t stride() const { return std::size_t{heads_.n_head} * (heads_.head_dim + 2); }
+  /// Floats of so many tokens.
+  std::size_t stride(std::uint32_t n_tokens) const {
+    return std::size_t{n_tokens} * heads_.n_head * (heads_.head_dim + 2);
+  }
 
  private:
   AttentionHeads heads_;
@@ -42,7 +46,7 @@ struct KvState::Work {
   std::uint32_t window = 0;
   AttentionPlan plan;
   WorkCounter counter;
-  PartialStore chunks;                                       ///< by LoneQuery::first_partial
+  PartialStore chunks;                                       ///< by ShortPiece::first_partial
   PartialStore shared;                                       ///< by sequence
   std::unique_ptr<std::atomic<std::uint32_t>[]> unfinished;  ///< by sequence: tasks that have not ended in this layer
   std::size_t n_unfinished = 0;
@@ -65,7 +69,7 @@ void KvState::plan(const AttentionHeads& heads, std::span<const std::uint32_t> w
       work.unfinished = std::make_unique<std::atomic<std::uint32_t>[]>(work.n_unfinished);
     }
     for (std::size_t s = 0; s < sequences.size(); ++s) {
-      work.unfinished[s].store(work.plan.queries[s].n_tasks, std::memory_order_relaxed);
+      work.unfinished[s].store(work.plan.pieces[s].n_tasks, std::memory_order_relaxed);
     }
   }
 }
@@ -211,24 +215,34 @@ class LayerAttention {
     const std::uint32_t first_position = sequence.n_past + task.begin;
     const std::uint32_t end = sequence.n_past + task.end;
     const Partials running = memory.running(n_rows);
-    for (std::uint32_t chunk = window_begin(node_.sliding_window, first_position) / kChunk; chunk * kChunk < end;
-         ++chunk) {
-      const ChunkRows rows = rows_of_chunk(sequence, chunk, end);
-      for (std::uint32_t r = 0; r < n_rows; ++r) {
-        set_visible(first_position + r / group, chunk, rows.n, memory.first[r], memory.last[r]);
-      }
-      attend(rows, task.kv_head, n_rows, memory, running);
-    }
+    const std::uint32_t first_chunk = window_begin(node_.sliding_window, first_position) / kChunk;
+    attend_chunks(sequence, first_chunk, end, task.kv_head, n_rows, running,
+                  [&](std::uint32_t row) { return first_position + row / group; });
     for (std::uint32_t i = 0; i < task.end - task.begin; ++i) {
       write_results(running, i * group, group, out_ + at + i * token_floats_);
     }
   }
 
-  void attend(const ChunkRows& rows, std::uint32_t kv_head, std::uint32_t n_rows, TaskMemory& memory,
-              const Partials& running) const {
+  /// What the thread's queries, of one KV head and at the positions that `position_of` says, make of the tokens from
+  /// `chunk` on and before `end`, added to `running`.
+  template <typename PositionOf>
+  void attend_chunks(const KvSequence& sequence, std::uint32_t chunk, std::uint32_t end, std::uint32_t kv_head,
+                     std::uint32_t n_rows, const Partials& running, const PositionOf& position_of) const {
+    if (chunk * kChunk >= end) return;
+    TaskMemory& memory = LayerAttention::memory();
     const QueryRows queries{memory.q.data(), n_rows, memory.first.data(), memory.last.data()};
-    attend_chunk(rows, nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(n_rows));
-    merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), 0, 1, running);
+    ChunkRows rows;
+    ChunkRows next = rows_of_chunk(sequence, chunk, end);
+    for (; chunk * kChunk < end; ++chunk) {
+      rows = next;
+      const bool more = (chunk + 1) * kChunk < end;
+      if (more) next = rows_of_chunk(sequence, chunk + 1, end);
+      for (std::uint32_t r = 0; r < n_rows; ++r) {
+        set_visible(position_of(r), chunk, rows.n, memory.first[r], memory.last[r]);
+      }
+      attend_chunk(rows, more ? &next : nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(n_rows));
+      merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), 0, 1, running);
+    }
   }
 
   void run_shared(const AttentionTask& task) const {
@@ -248,16 +262,11 @@ class LayerAttention {
     }
     const Partials running = memory.running(n_rows);
     const KvSequence& any = sequences_[members.front()];
-    for (std::uint32_t chunk = window_begin(node_.sliding_window, first_position) / kChunk; chunk < shared.n_chunks;
-         ++chunk) {
-      const ChunkRows rows = rows_of_chunk(any, chunk, (chunk + 1) * kChunk);
-      for (std::uint32_t r = 0; r < n_rows; ++r) {
-        set_visible(sequences_[members[r / group]].n_past, chunk, rows.n, memory.first[r], memory.last[r]);
-      }
-      attend(rows, task.kv_head, n_rows, memory, running);
-    }
+    const std::uint32_t first_chunk = window_begin(node_.sliding_window, first_position) / kChunk;
+    attend_chunks(any, first_chunk, shared.n_chunks * kChunk, task.kv_head, n_rows, running,
+                  [&](std::uint32_t row) { return sequences_[members[row / group]].n_past; });
     for (std::uint32_t i = 0; i < members.size(); ++i) {
-      const Partials into = work_.shared.at(members[i], task.kv_head * group);
+      const Partials into = work_.shared.at(members[i], 1, task.kv_head * group);
       const std::size_t from = std::size_t{i} * group;
       std::copy_n(running.values + from * shape_.head_dim, row_floats, into.values);
       std::copy_n(running.maximum + from, group, into.maximum);
@@ -266,34 +275,48 @@ class LayerAttention {
     for (const std::uint32_t member : members) finish(member);
   }
 
+  ChunkRows rows_of_piece(const KvSequence& sequence, std::uint32_t chunk) const {
+    return rows_of_chunk(sequence, chunk, sequence.n_past + sequence.n_tokens);
+  }
+
+  /// A piece's query rows are sorted by KV head, then token.
   void run_chunks(const AttentionTask& task, const AttentionTask* upcoming) const {
     const KvSequence& sequence = sequences_[task.of];
-    const LoneQuery& query = work_.plan.queries[task.of];
+    const ShortPiece& piece = work_.plan.pieces[task.of];
+    const std::uint32_t n_tokens = sequence.n_tokens;
     const std::uint32_t group = shape_.group();
-    const std::uint32_t end = sequence.n_past + 1;
+    const std::uint32_t n_rows = n_tokens * group;  // of a KV head
+    const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
     TaskMemory& memory = LayerAttention::memory();
-    memory.reset(shape_.n_head, shape_.head_dim);
-    scale_queries(q_ + work_.plan.first_rows[task.of] * token_floats_, token_floats_, memory.q.data());
+    memory.reset(n_tokens * shape_.n_head, shape_.head_dim);
+    const float* from = q_ + work_.plan.first_rows[task.of] * token_floats_;
+    for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+      for (std::uint32_t i = 0; i < n_tokens; ++i) {
+        scale_queries(from + i * token_floats_ + head * row_floats, row_floats,
+                      memory.q.data() + (std::size_t{head} * n_tokens + i) * row_floats);
+      }
+    }
     ChunkRows rows;
-    ChunkRows next = rows_of_chunk(sequence, task.begin, end);
+    ChunkRows next = rows_of_piece(sequence, task.begin);
     for (std::uint32_t chunk = task.begin; chunk < task.end; ++chunk) {
       rows = next;
       const bool more = chunk + 1 < task.end;
       bool wanted = more;
       if (more) {
-        next = rows_of_chunk(sequence, chunk + 1, end);
+        next = rows_of_piece(sequence, chunk + 1);
       } else if (upcoming != nullptr && upcoming->kind == AttentionTask::Kind::chunks) {
-        next = rows_of_chunk(sequences_[upcoming->of], upcoming->begin, sequences_[upcoming->of].n_past + 1);
+        next = rows_of_piece(sequences_[upcoming->of], upcoming->begin);
         wanted = true;
       }
-      set_visible(sequence.n_past, chunk, rows.n, memory.first[0], memory.last[0]);
-      std::fill_n(memory.first.begin(), group, memory.first[0]);
-      std::fill_n(memory.last.begin(), group, memory.last[0]);
+      for (std::uint32_t r = 0; r < n_rows; ++r) {
+        set_visible(sequence.n_past + r / group, chunk, rows.n, memory.first[r], memory.last[r]);
+      }
+      const std::uint32_t partial = piece.first_partial + (chunk - piece.first_chunk) * n_tokens;
       for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
-        const QueryRows queries{memory.q.data() + std::size_t{head} * group * shape_.head_dim, group,
+        const QueryRows queries{memory.q.data() + std::size_t{head} * n_rows * shape_.head_dim, n_rows,
                                 memory.first.data(), memory.last.data()};
         attend_chunk(rows, wanted ? &next : nullptr, head, shape_, queries, memory.scratch.data(),
-                     work_.chunks.at(query.first_partial + chunk - query.first_chunk, head * group));
+                     work_.chunks.at(partial, n_tokens, head * n_rows));
       }
     }
     finish(task.of);
@@ -302,14 +325,23 @@ class LayerAttention {
   /// One task of a sequence has ended; the last one merges what all have found, in the order of the keys.
   void finish(std::uint32_t number) const {
     if (work_.unfinished[number].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    const LoneQuery& query = work_.plan.queries[number];
-    work_.unfinished[number].store(query.n_tasks, std::memory_order_relaxed);
+    const ShortPiece& piece = work_.plan.pieces[number];
+    work_.unfinished[number].store(piece.n_tasks, std::memory_order_relaxed);
+    const std::uint32_t n_tokens = sequences_[number].n_tokens;
+    const std::uint32_t n_rows = n_tokens * shape_.n_head;
     TaskMemory& memory = LayerAttention::memory();
-    memory.reset(shape_.n_head, shape_.head_dim);
-    const Partials merged = query.shares ? work_.shared.at(number) : memory.running(shape_.n_head);
-    merge_partials(shape_.n_head, shape_.head_dim, work_.chunks.at(query.first_partial), work_.chunks.stride(),
-                   query.end_chunk - query.first_chunk, merged);
-    write_results(merged, 0, shape_.n_head, out_ + work_.plan.first_rows[number] * token_floats_);
+    memory.reset(n_rows, shape_.head_dim);
+    const Partials merged = piece.shares ? work_.shared.at(number, n_tokens) : memory.running(n_rows);
+    merge_partials(n_rows, shape_.head_dim, work_.chunks.at(piece.first_partial, n_tokens),
+                   work_.chunks.stride(n_tokens), piece.end_chunk - piece.first_chunk, merged);
+    const std::uint32_t group = shape_.group();
+    float* into = out_ + work_.plan.first_rows[number] * token_floats_;
+    for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+      for (std::uint32_t i = 0; i < n_tokens; ++i) {
+        write_results(merged, (head * n_tokens + i) * group, group,
+                      into + i * token_floats_ + std::size_t{head} * group * shape_.head_dim);
+      }
+    }
   }
 
   const AttentionNode& node_;

@@ -17,17 +17,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr std::uint32_t kMostDirect = 8;   // query rows for which keys and values are read where they lie
 constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads
 constexpr std::uint32_t kSums = 4;         // of a score, each over every fourth dimension; added up in order
-constexpr std::size_t kCacheLine = 64;
-
-/// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
-/// power of two fall into few of its sets, and drive each other out before they are read.
-HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
-  std::size_t i = 0;
-  do {
-    __builtin_prefetch(from + i, 0, 2);
-    i += kCacheLine;
-  } while (i < bytes);
-}
 
 #if HWY_TARGET == HWY_SCALAR
 template <std::uint32_t kRows, typename Row>
@@ -181,10 +170,10 @@ void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32
   const std::uint32_t columns = (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup;
 
   if (queries.n > kMostDirect) {
-    transpose_keys<Row>(rows, key_offset, head_dim, keys);
+    transpose_keys<Row>(rows, next, key_offset, head_dim, keys);
     score_tile(queries, head_dim, keys, columns, scores);
     softmax_rows(queries, columns, shape.softcap, scores, out);
-    unpack_values<Row>(rows, value_offset, head_dim, values);
+    unpack_values<Row>(rows, next, value_offset, head_dim, values);
     multiply({.a = scores, .a_stride = kChunk, .a_step = 1, .b = values, .b_stride = head_dim, .depth = rows.n},
              queries.n, head_dim, false, out.values, head_dim);
     return;

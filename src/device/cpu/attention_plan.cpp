@@ -43,7 +43,7 @@ class Planner {
       : sequences_(sequences), heads_(heads), window_(window), threads_(threads) {}
 
   AttentionPlan make() {
-    plan_.queries.resize(sequences_.size());
+    plan_.pieces.resize(sequences_.size());
     std::uint32_t row = 0;
     for (const KvSequence& sequence : sequences_) {
       plan_.first_rows.push_back(row);
@@ -52,9 +52,9 @@ class Planner {
     find_groups();
     for (std::uint32_t i = 0; i < plan_.groups.size(); ++i) add_shared(i);
     for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
-      if (sequences_[i].n_tokens > 1) add_tiles(i);
+      if (sequences_[i].n_tokens > kShortPiece) add_tiles(i);
     }
-    add_queries();
+    add_pieces();
     std::ranges::stable_sort(plan_.tasks, std::greater<>(), &AttentionTask::cost);
     return std::move(plan_);
   }
@@ -111,9 +111,9 @@ class Planner {
       }
     }
     for (const std::uint32_t member : shared.members) {
-      plan_.queries[member].shares = true;
-      plan_.queries[member].first_chunk = shared.n_chunks;
-      plan_.queries[member].n_tasks = heads_.n_head_kv;
+      plan_.pieces[member].shares = true;
+      plan_.pieces[member].first_chunk = shared.n_chunks;
+      plan_.pieces[member].n_tasks = heads_.n_head_kv;
     }
   }
 
@@ -131,27 +131,28 @@ class Planner {
     }
   }
 
-  void add_queries() {
+  void add_pieces() {
     std::uint32_t all = 0;
     for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
       const KvSequence& sequence = sequences_[i];
-      if (sequence.n_tokens != 1) continue;
-      LoneQuery& query = plan_.queries[i];
-      query.end_chunk = sequence.n_past / kChunk + 1;
-      query.first_chunk = std::max(query.first_chunk, window_begin(window_, sequence.n_past) / kChunk);
-      query.first_partial = plan_.n_partials;
-      plan_.n_partials += query.end_chunk - query.first_chunk;
-      all += query.end_chunk - query.first_chunk;
+      if (sequence.n_tokens > kShortPiece) continue;
+      ShortPiece& piece = plan_.pieces[i];
+      piece.end_chunk = (sequence.n_past + sequence.n_tokens - 1) / kChunk + 1;
+      piece.first_chunk = std::max(piece.first_chunk, window_begin(window_, sequence.n_past) / kChunk);
+      piece.first_partial = plan_.n_partials;
+      plan_.n_partials += (piece.end_chunk - piece.first_chunk) * sequence.n_tokens;
+      all += piece.end_chunk - piece.first_chunk;
     }
     const std::uint32_t chunks = std::clamp(divided(all, kTasksPerThread * threads_), 1U, kMostChunks);
     for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
-      if (sequences_[i].n_tokens != 1) continue;
-      LoneQuery& query = plan_.queries[i];
-      for (std::uint32_t begin = query.first_chunk; begin < query.end_chunk; begin += chunks) {
-        const std::uint32_t end = std::min(query.end_chunk, begin + chunks);
-        plan_.tasks.push_back(
-            {AttentionTask::Kind::chunks, i, 0, begin, end, std::uint64_t{end - begin} * kChunk * heads_.n_head});
-        ++query.n_tasks;
+      const std::uint32_t n_tokens = sequences_[i].n_tokens;
+      if (n_tokens > kShortPiece) continue;
+      ShortPiece& piece = plan_.pieces[i];
+      for (std::uint32_t begin = piece.first_chunk; begin < piece.end_chunk; begin += chunks) {
+        const std::uint32_t end = std::min(piece.end_chunk, begin + chunks);
+        const std::uint64_t rows = std::uint64_t{n_tokens} * heads_.n_head;
+        plan_.tasks.push_back({AttentionTask::Kind::chunks, i, 0, begin, end, rows * (end - begin) * kChunk});
+        ++piece.n_tasks;
       }
     }
   }

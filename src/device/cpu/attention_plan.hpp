@@ -2,7 +2,7 @@
 //
 //   tile     queries of some tokens of a longer piece of one sequence, for one KV head
 //   shared   queries of several sequences that begin with the same spans, over these, for one KV head
-//   chunks   the query of a sequence's only token in the pass, over a part of its keys, for all heads
+//   chunks   all queries of a short piece of one sequence, over a part of its keys, for all heads
 //
 // Pure arithmetic over where rows lie; reads none.
 #pragma once
@@ -56,21 +56,25 @@ struct SharedGroup {
   std::uint32_t n_chunks = 0;
 };
 
-/// A sequence with one token in the pass: [first_chunk, end_chunk) are its own; what it shares lies before.
-struct LoneQuery {
+/// Tokens of a sequence that are too few to make tiles of, which would leave threads without any.
+inline constexpr std::uint32_t kShortPiece = 4;
+
+/// A sequence with at most kShortPiece tokens in the pass: [first_chunk, end_chunk) are its own; what it shares, which
+/// only one token does, lies before.
+struct ShortPiece {
   bool shares = false;
   std::uint32_t first_chunk = 0;
   std::uint32_t end_chunk = 0;
-  std::uint32_t first_partial = 0;  ///< the number of its first chunk among those of all sequences
+  std::uint32_t first_partial = 0;  ///< where its partials begin: one for each token of its first chunk, and so on
   std::uint32_t n_tasks = 0;        ///< that have a part in it
 };
 
 struct AttentionPlan {
   std::vector<AttentionTask> tasks;  ///< the costly ones first
   std::vector<SharedGroup> groups;
-  std::vector<LoneQuery> queries;         ///< by sequence
+  std::vector<ShortPiece> pieces;         ///< by sequence; of longer ones, nothing
   std::vector<std::uint32_t> first_rows;  ///< by sequence: its first row of the pass
-  std::uint32_t n_partials = 0;           ///< chunks of all LoneQuerys
+  std::uint32_t n_partials = 0;           ///< of all pieces
 };
 
 AttentionPlan plan_attention(std::span<const KvSequence> sequences, const AttentionHeads& heads, std::uint32_t window,

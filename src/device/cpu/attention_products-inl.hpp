@@ -49,15 +49,18 @@ HWY_INLINE void transpose_4x4(const float* from, std::size_t from_stride, float*
 }
 
 /// The chunk's keys of one head as [head_dim][kChunk], in f32; columns from rows.n to the next multiple of kKeyGroup
-/// are zero.
+/// are zero. Those of `next` (optional) are asked for.
 template <typename Row>
-HWY_INLINE void transpose_keys(const ChunkRows& rows, std::size_t head_offset, std::uint32_t head_dim, float* keys) {
+HWY_INLINE void transpose_keys(const ChunkRows& rows, const ChunkRows* next, std::size_t head_offset,
+                               std::uint32_t head_dim, float* keys) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
+  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   alignas(64) float lines[4 * kMaxHeadDim];
   for (std::uint32_t begin = 0; begin < (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup; begin += 4) {
     for (std::uint32_t t = begin; t < begin + 4; ++t) {
       float* line = lines + std::size_t{t - begin} * head_dim;
+      if (t < n_next) prefetch(next->keys[t] + head_offset, Row::bytes(head_dim));
       if (t < rows.n) {
         const Row row{rows.keys[t] + head_offset};
         for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(row.load(i), d, line + i);
@@ -69,12 +72,15 @@ HWY_INLINE void transpose_keys(const ChunkRows& rows, std::size_t head_offset, s
   }
 }
 
-/// The chunk's values of one head as [rows.n][head_dim], in f32.
+/// The chunk's values of one head as [rows.n][head_dim], in f32. Those of `next` (optional) are asked for.
 template <typename Row>
-HWY_INLINE void unpack_values(const ChunkRows& rows, std::size_t offset, std::uint32_t head_dim, float* values) {
+HWY_INLINE void unpack_values(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, std::uint32_t head_dim,
+                              float* values) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
+  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   for (std::uint32_t t = 0; t < rows.n; ++t) {
+    if (t < n_next) prefetch(next->keys[t] + offset, Row::bytes(head_dim));
     const Row row{rows.keys[t] + offset};
     for (std::size_t i = 0; i < head_dim; i += lanes) {
       hn::StoreU(row.load(i), d, values + std::size_t{t} * head_dim + i);

@@ -30,6 +30,18 @@ constexpr std::size_t kLanes = hn::MaxLanes(Float());
 constexpr std::size_t kQuad = 4;                     // dimensions
 constexpr std::size_t kQuadTokens = kLanes / kQuad;  // whose quads fill a vector; none without vectors
 
+constexpr std::size_t kCacheLine = 64;
+
+/// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
+/// power of two fall into few of its sets, and drive each other out before they are read.
+HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
+  std::size_t i = 0;
+  do {
+    __builtin_prefetch(from + i, 0, 2);
+    i += kCacheLine;
+  } while (i < bytes);
+}
+
 #if HWY_TARGET != HWY_SCALAR
 /// The 64-bit units of kQuadTokens rows, exchanged: out[s] has unit s of each row.
 template <typename D64>
