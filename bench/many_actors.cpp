@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <future>
+#include <mutex>
 #include <string>
 
 #include "guests.hpp"
@@ -59,6 +60,31 @@ Result<ActorId> ManyActors::spawn(std::uint32_t n_ctx) {
 Result<Token> ManyActors::ask(ActorId actor, const Order& order, const OnToken& on_token) {
   DW_TRY_ASSIGN(const All all, ask_all({&actor, 1}, {&order, 1}, on_token));
   return all.tokens.front();
+}
+
+Result<void> ManyActors::ask_while(ActorId actor, const Order& order, const OnToken& on_token,
+                                   const std::function<void()>& until) {
+  std::promise<void> begun;
+  std::promise<Result<std::string>> ended;
+  std::once_flag first;
+  const auto begin = [&] { std::call_once(first, [&] { begun.set_value(); }); };
+  MessageHandlers handlers;
+  handlers.emit = [&](std::string_view) {
+    on_token(0);
+    begin();
+  };
+  handlers.done = [&](Result<std::string> text) {
+    begin();
+    ended.set_value(std::move(text));
+  };
+  DW_TRY_ASSIGN(const MessageId message, node_->post(actor, text_of(order), std::move(handlers)));
+  begun.get_future().wait();
+  until();
+  DW_TRY(node_->cancel(actor, message));
+  const auto end = ended.get_future().get();
+  if (end) return fail(ErrorCode::internal, "What was to go on until it was ended came to an end by itself.");
+  if (end.error().code != ErrorCode::cancelled) return std::unexpected(end.error());
+  return {};
 }
 
 Result<ManyActors::All> ManyActors::ask_all(std::span<const ActorId> actors, std::span<const Order> orders,

@@ -39,6 +39,9 @@ class ManyActors {
   Result<ActorId> spawn(std::uint32_t n_ctx);
   /// Sends one order and waits: the token that follows.
   Result<Token> ask(ActorId actor, const Order& order, const OnToken& on_token = {});
+  /// Sends one order that has no end, and ends it when `until` returns. `until` begins after the first token.
+  Result<void> ask_while(ActorId actor, const Order& order, const OnToken& on_token,
+                         const std::function<void()>& until);
   /// Sends each actor its order (or all the only one), waits for all: their tokens; `seconds` from the first message to
   /// the last reply.
   struct All {

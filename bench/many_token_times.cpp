@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
-#include <thread>
 
 #include "guests/many.h"
 #include "many.hpp"
@@ -17,6 +15,7 @@ using Clock = ManyActors::Clock;
 
 constexpr std::uint32_t kPrompt = 64;
 constexpr std::uint32_t kLongPrompt = 2048;
+constexpr std::int32_t kBeside = kLongPrompt;  // tokens, more than come beside it
 
 double percentile(std::vector<double> values, std::size_t percent) {
   std::ranges::sort(values);
@@ -55,32 +54,19 @@ struct Beside {
 /// Gaps of an actor that decodes while another's prompt is computed.
 Result<Beside> decode_beside_prompt(ManyActors& actors, ActorId decoder, ActorId other, const Order& prompt) {
   DW_TRY(actors.ask(other, {MANY_REWIND, 0, {}}));
-  std::promise<void> begun;
+  DW_TRY(actors.ask(decoder, {MANY_REWIND, kPrompt, {}}));
   std::vector<TokenTime> times;
-  std::promise<Result<std::string>> ended;
-  std::atomic<bool> stop{false};
-  Result<Token> last = Token{0};
-  std::jthread thread([&] {
-    bool first = true;
-    const auto note = [&](std::size_t) {
-      times.push_back({Clock::now(), 0});
-      if (std::exchange(first, false)) begun.set_value();
-    };
-    DW_CHECK(actors.ask(decoder, {MANY_REWIND, kPrompt, {}}).has_value());
-    while (!stop.load() && last) {
-      last = actors.ask(decoder, {MANY_GENERATE, 16, {}}, note);
-      if (last) last = actors.ask(decoder, {MANY_REWIND, kPrompt, {}});
-    }
-    if (first) begun.set_value();
-  });
-  begun.get_future().wait();
-  const auto begin = Clock::now();
-  const auto computed = actors.ask(other, prompt);
-  const auto end = Clock::now();
-  stop = true;
-  thread.join();
+  Clock::time_point begin;
+  Clock::time_point end;
+  Result<Token> computed = Token{0};
+  DW_TRY(actors.ask_while(
+      decoder, {MANY_GENERATE, kBeside, {}}, [&](std::size_t) { times.push_back({Clock::now(), 0}); },
+      [&] {
+        begin = Clock::now();
+        computed = actors.ask(other, prompt);
+        end = Clock::now();
+      }));
   if (!computed) return std::unexpected(computed.error());
-  if (!last) return std::unexpected(last.error());
   return Beside{gaps_us(times, begin, end), std::chrono::duration<double>(end - begin).count()};
 }
 
@@ -91,7 +77,7 @@ Result<void> measure_token_times(const ManySetup& setup, Report& report) {
   const std::uint32_t n = setup.short_run ? 50 : 400;
   const int rounds = setup.short_run ? 2 : 5;
   DW_TRY_ASSIGN(const auto actors, ManyActors::create(setup.model, setup.threads));
-  DW_TRY_ASSIGN(const ActorId decoder, actors->spawn(kPrompt + n + 32));
+  DW_TRY_ASSIGN(const ActorId decoder, actors->spawn(kPrompt + std::max<std::uint32_t>(n, kBeside) + 32));
   DW_TRY_ASSIGN(const ActorId other, actors->spawn(kLongPrompt + 32));
   const auto text = std::span(setup.text);
   DW_TRY(actors->ask(decoder, {MANY_APPEND, kPrompt, {text.begin(), text.begin() + kPrompt}}));

@@ -6,9 +6,10 @@ namespace driftwood {
 
 namespace {
 
-// A pass with prompts takes this much of one without. Below 2, since a decoded token also waits for its guest.
-constexpr double kStretch = 1.7;
-constexpr std::uint32_t kLeast = 4;      // tokens of prompts; their number is a power of two, so that shapes stay few
+// A pass with prompts takes this much of one without. Well below 2: a decoded token also waits for its guest, and what
+// is felt is not the usual pass but the slowest of a hundred.
+constexpr double kStretch = 1.5;
+constexpr std::uint32_t kLeast = 1;      // tokens of prompts; their number is a power of two, so that shapes stay few
 constexpr std::uint32_t kRelearn = 128;  // passes
 constexpr double kNew = 0.3;             // weight of a new measurement
 
