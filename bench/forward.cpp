@@ -18,7 +18,7 @@ namespace driftwood::bench {
 namespace {
 
 constexpr std::uint32_t kGreedyPrompt = 24;
-constexpr std::uint32_t kGreedyTokens = 16;
+constexpr std::uint32_t kGreedyTokens = 256;
 constexpr std::uint32_t kMostDecoded = 32;
 
 struct Length {
@@ -154,8 +154,10 @@ Result<void> measure_model(const std::filesystem::path& path, int threads, const
   DW_TRY_ASSIGN(auto peers, make_libllama(setup));
   std::ranges::move(peers, std::back_inserter(contenders));
   DW_TRY_ASSIGN(const Agreement agreement, check_greedy(contenders, kGreedyPrompt, kGreedyTokens));
-  greedy[summary.file_type] = {
-      {"tokens", agreement.tokens}, {"same", agreement.same}, {"largest_gap", agreement.largest_gap}};
+  greedy[summary.file_type] = {{"tokens", agreement.tokens},
+                               {"same", agreement.same},
+                               {"libllama_attentions_same", agreement.others_same},
+                               {"largest_gap", agreement.largest_gap}};
 
   const std::string suffix = suffix_of(summary);
   DW_TRY(measure_strict(setup, measured[1].rounds, measured[0].rounds, suffix, report));

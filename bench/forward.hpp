@@ -73,8 +73,9 @@ Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>>
 /// What the others think of the first contender's greedy tokens, all having seen the same ones.
 struct Agreement {
   std::uint32_t tokens = 0;
-  std::uint32_t same = 0;  ///< that the closest of the others would have picked, too
-  float largest_gap = 0;   ///< how far below its own best logit that one puts a token that was picked
+  std::uint32_t same = 0;         ///< that the closest of the others would have picked, too
+  std::uint32_t others_same = 0;  ///< where the others pick the same among themselves: the measure for `same`
+  float largest_gap = 0;          ///< how far below its own best logit the closest one puts a token that was picked
 };
 
 /// After a prompt of `n_prompt` tokens the first contender picks `n`, each the most likely one. An error where each of

@@ -39,11 +39,8 @@ std::vector<Measurement> in_turns(std::span<const std::unique_ptr<Contender>> co
   return sides;
 }
 
-Result<float> gap_below_best(const Contender& contender, std::size_t token) {
-  const std::span<const float> logits = contender.logits();
-  if (token < logits.size()) return std::ranges::max(logits) - logits[token];
-  return fail(ErrorCode::internal,
-              fmt::format("{} gave {} logits, none of them for token {}.", contender.name(), logits.size(), token));
+std::size_t greedy(std::span<const float> logits) {
+  return static_cast<std::size_t>(std::ranges::max_element(logits) - logits.begin());
 }
 
 }  // namespace
@@ -74,28 +71,37 @@ Result<ForwardTimes> measure_forward(std::span<const std::unique_ptr<Contender>>
 
 Result<Agreement> check_greedy(std::span<const std::unique_ptr<Contender>> contenders, std::uint32_t n_prompt,
                                std::uint32_t n) {
-  std::vector<Agreement> agreements(contenders.size(), Agreement{.tokens = n});
   for (const auto& contender : contenders) {
     contender->wake();
     DW_TRY(contender->rewind(0));
     DW_TRY(contender->prefill(n_prompt));
     contender->rest();
   }
+  const auto others = contenders.subspan(1);
+  std::vector<Agreement> agreements(others.size(), Agreement{.tokens = n});
+  std::uint32_t others_same = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
-    const std::span<const float> logits = contenders[0]->logits();
-    const auto chosen = std::ranges::max_element(logits) - logits.begin();
-    for (std::size_t side = 0; side < contenders.size(); ++side) {
-      Contender& contender = *contenders[side];
-      DW_TRY_ASSIGN(const float gap, gap_below_best(contender, static_cast<std::size_t>(chosen)));
-      Agreement& agreement = agreements[side];
-      agreement.same += gap == 0 ? 1 : 0;
-      agreement.largest_gap = std::max(agreement.largest_gap, gap);
-      contender.wake();
-      DW_TRY(contender.append(static_cast<Token>(chosen)));
-      contender.rest();
+    const std::size_t chosen = greedy(contenders[0]->logits());
+    for (std::size_t other = 0; other < others.size(); ++other) {
+      const std::span<const float> logits = others[other]->logits();
+      if (chosen >= logits.size()) {
+        return fail(ErrorCode::internal, fmt::format("{} gave {} logits, none of them for token {}.",
+                                                     others[other]->name(), logits.size(), chosen));
+      }
+      agreements[other].same += greedy(logits) == chosen ? 1 : 0;
+      agreements[other].largest_gap =
+          std::max(agreements[other].largest_gap, std::ranges::max(logits) - logits[chosen]);
+    }
+    others_same += std::ranges::all_of(
+        others, [&](const auto& other) { return greedy(other->logits()) == greedy(others.front()->logits()); });
+    for (const auto& contender : contenders) {
+      contender->wake();
+      DW_TRY(contender->append(static_cast<Token>(chosen)));
+      contender->rest();
     }
   }
-  const auto closest = std::ranges::min(std::span(agreements).subspan(1), {}, &Agreement::largest_gap);
+  Agreement closest = std::ranges::min(agreements, {}, &Agreement::largest_gap);
+  closest.others_same = others_same;
   if (closest.largest_gap <= kRounding) return closest;
   return fail(ErrorCode::internal,
               fmt::format("Of Driftwood's {} greedy tokens, libllama would pick {}, and one lies {} below its best "
