@@ -39,7 +39,7 @@ Result<double> time_start(const fs::path& driftwood, const fs::path& guest, cons
   const std::int64_t asked_ns = monotonic_ns();
   DW_TRY_ASSIGN(const cli::ProcessResult result,
                 cli::run_process({.arguments = {driftwood.string(), "run", guest.string()},
-                                  .environment = {{"XDG_CACHE_HOME", cache.string()}},
+                                  .environment = {{"DRIFTWOOD_CACHE", cache.string()}},
                                   .tick = {}}));
   const std::int64_t ended_ns = monotonic_ns();
   std::int64_t started_ns = 0;

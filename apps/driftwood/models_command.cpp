@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
 
 #include "command.hpp"
 #include "console.hpp"
 #include "core/bytes.hpp"
+#include "core/cache_folder.hpp"
 #include "model/model.hpp"
 #include "model_access.hpp"
 #include "model_store.hpp"
@@ -23,7 +27,8 @@ constexpr const char* kExamples =
     "  driftwood models add ./my.gguf --name mine        # a file of yours, which stays where it is\n"
     "  driftwood models show mine --json\n"
     "  driftwood models remove mine\n"
-    "Fetched models lie in $DRIFTWOOD_MODELS, or ${XDG_DATA_HOME:-~/.local/share}/driftwood/models.";
+    "Fetched models lie in $DRIFTWOOD_MODELS, or ${XDG_DATA_HOME:-~/.local/share}/driftwood/models.\n"
+    "What the CPU's kernels made of models in use is listed with its folder; it may be removed at any time.";
 
 struct ModelsOptions {
   std::string model;
@@ -42,13 +47,39 @@ Json model_json(const StoredModel& model) {
           {"fetched", model.fetched}, {"present", model.present}};
 }
 
+/// The weights as the CPU's kernels read them, of all models that were used.
+struct PackedWeights {
+  std::filesystem::path folder;
+  std::size_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+std::optional<PackedWeights> find_packed_weights() {
+  const auto folder = cache_folder("packed");
+  if (!folder) return std::nullopt;
+  PackedWeights packed{.folder = *folder};
+  std::error_code error;
+  for (std::filesystem::directory_iterator file(*folder, error), end; !error && file != end; file.increment(error)) {
+    const std::uint64_t bytes = file->file_size(error);
+    if (error) continue;
+    ++packed.files;
+    packed.bytes += bytes;
+  }
+  return packed;
+}
+
 Result<int> list(const Common& common) {
   DW_TRY_ASSIGN(const ModelStore store, open_store());
   DW_TRY_ASSIGN(const auto models, store.list());
+  const auto packed = find_packed_weights();
   if (common.json) {
     Json json = Json::array();
     for (const StoredModel& model : models) json.push_back(model_json(model));
-    print_json({{"store", store.folder().string()}, {"models", std::move(json)}});
+    Json listed{{"store", store.folder().string()}, {"models", std::move(json)}};
+    if (packed) {
+      listed["packed"] = {{"folder", packed->folder.string()}, {"files", packed->files}, {"bytes", packed->bytes}};
+    }
+    print_json(listed);
     return 0;
   }
   if (models.empty()) {
@@ -62,6 +93,10 @@ Result<int> list(const Common& common) {
                     printable(model.path.string()) + (model.present ? "" : " (missing or changed)")});
   }
   print_table(rows);
+  if (packed && packed->files != 0) {
+    fmt::print("Packed for this CPU: {} in {} ({} {})\n", format_bytes(packed->bytes),
+               printable(packed->folder.string()), packed->files, packed->files == 1 ? "file" : "files");
+  }
   return 0;
 }
 

@@ -1,8 +1,8 @@
 #include "runtime.hpp"
 
 #include "core/bytes.hpp"
+#include "core/cache_folder.hpp"
 #include "llm/forward_request.hpp"
-#include "llm/graph/packed_cache.hpp"
 #include "options.hpp"
 
 namespace driftwood::cli {
@@ -54,12 +54,12 @@ WorkerUse worker_use(std::string_view word) {
 Result<Runtime> Runtime::open(const RuntimeOptions& options) {
   Runtime runtime;
   EngineOptions engine;
-  engine.cache = default_module_cache();
+  engine.cache = cache_folder("modules");
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
   DW_TRY_ASSIGN(runtime.device,
                 open_device(options.device, {.threads = options.threads, .worker = worker_use(options.device_worker)}));
   runtime.models = std::make_unique<ModelPool>(
-      *runtime.device, ModelPoolOptions{.strict = options.strict, .packed_cache = default_packed_cache()});
+      *runtime.device, ModelPoolOptions{.strict = options.strict, .packed_cache = cache_folder("packed").value_or("")});
   return runtime;
 }
 

@@ -36,11 +36,12 @@ struct RuntimeOptions {
   bool strict = false;
 
   bool cache_programs = true;  ///< compiled programs are kept in a folder
-  /// That folder, made where it is missing; empty: $XDG_CACHE_HOME/driftwood/modules, or the same below ~/.cache.
+  /// That folder, made where it is missing; empty: $DRIFTWOOD_CACHE/modules, else $XDG_CACHE_HOME/driftwood/modules,
+  /// else the same below ~/.cache; without any of these, none is kept.
   std::filesystem::path program_cache;
 
   bool cache_weights = true;  ///< models' weights, as the CPU's kernels read them, are kept in a folder and shared
-  /// That folder, made where it is missing; empty: $XDG_CACHE_HOME/driftwood/packed, or the same below ~/.cache.
+  /// That folder, made where it is missing; empty: packed beside where programs lie by default.
   std::filesystem::path weights_cache;
 
   std::size_t max_actors = 4096;                         ///< that live at the same time

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/cache_folder.hpp"
 #include "embed/handler.hpp"
 #include "embed/snapshot_state.hpp"
-#include "llm/graph/packed_cache.hpp"
 
 namespace driftwood::v1 {
 namespace {
@@ -29,7 +29,8 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
   auto state = std::make_shared<RuntimeState>();
   driftwood::EngineOptions engine;
   if (options.cache_programs) {
-    engine.cache = options.program_cache.empty() ? driftwood::default_module_cache() : options.program_cache;
+    engine.cache =
+        options.program_cache.empty() ? driftwood::cache_folder("modules") : std::optional(options.program_cache);
   }
   DW_TRY_ASSIGN(state->engine, driftwood::Engine::create(engine));
   DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads,
@@ -37,7 +38,8 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
   driftwood::ModelPoolOptions models{
       .weights_budget = options.weights_bytes, .strict = options.strict, .packed_cache = {}};
   if (options.cache_weights) {
-    models.packed_cache = options.weights_cache.empty() ? driftwood::default_packed_cache() : options.weights_cache;
+    models.packed_cache =
+        options.weights_cache.empty() ? driftwood::cache_folder("packed").value_or("") : options.weights_cache;
   }
   state->models = std::make_unique<driftwood::ModelPool>(*state->device, std::move(models));
   DW_TRY_ASSIGN(state->node, driftwood::Node::create(state->node_options(options)));

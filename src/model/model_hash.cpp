@@ -12,23 +12,12 @@
 #include <system_error>
 
 #include "core/bytes.hpp"
+#include "core/cache_folder.hpp"
 
 namespace driftwood {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<fs::path> cache_directory() {
-  const auto variable = [](const char* name) -> std::optional<fs::path> {
-    const char* value = std::getenv(name);
-    if (value == nullptr || *value == '\0') return std::nullopt;
-    return fs::path(value);
-  };
-  if (const auto cache = variable("DRIFTWOOD_CACHE")) return *cache / "model-hashes";
-  if (const auto cache = variable("XDG_CACHE_HOME")) return *cache / "driftwood" / "model-hashes";
-  if (const auto home = variable("HOME")) return *home / ".cache" / "driftwood" / "model-hashes";
-  return std::nullopt;
-}
 
 /// What an entry must begin with to hold for this file.
 std::string entry_key(const fs::path& absolute, const MappedFile& file) {
@@ -73,7 +62,7 @@ Hash hash_with_progress(std::span<const std::byte> bytes, const std::function<vo
 Hash model_hash(const fs::path& path, const MappedFile& file, const std::function<void(double)>& progress) {
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error);
-  const auto directory = error ? std::nullopt : cache_directory();
+  const auto directory = error ? std::nullopt : cache_folder("model-hashes");
   if (!directory) return hash_with_progress(file.bytes(), progress);
 
   const std::string name = hash_bytes(std::as_bytes(std::span(absolute.native()))).to_hex();

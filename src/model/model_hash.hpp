@@ -1,9 +1,8 @@
 // The SHA-256 of a model file, computed once and remembered.
 //
-// One small file for each model lies under ${DRIFTWOOD_CACHE}/model-hashes (by default
-// ${XDG_CACHE_HOME}/driftwood, else ~/.cache/driftwood). It holds for the path, size
-// and modification time that it was made for. A cache that can't be read or written
-// only costs time. Any thread, any number of processes: entries are replaced whole.
+// One small file for each model lies in the cache folder model-hashes (core/cache_folder.hpp). It holds for the path,
+// size and modification time that it was made for. A cache that can't be read or written only costs time. Any thread,
+// any number of processes: entries are replaced whole.
 #pragma once
 
 #include <filesystem>

@@ -2,7 +2,6 @@
 
 #include <wasmtime.h>
 
-#include <cstdlib>
 #include <utility>
 
 #include "core/handle.hpp"
@@ -95,17 +94,5 @@ wasm_engine_t* Engine::handle() const noexcept { return state_->engine.get(); }
 const EngineOptions& Engine::options() const noexcept { return state_->options; }
 const ModuleCache* Engine::cache() const noexcept { return state_->cache.get(); }
 EpochTicker& Engine::ticker() noexcept { return state_->ticker; }
-
-std::filesystem::path default_module_cache() {
-  const auto variable = [](const char* name) -> std::filesystem::path {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
-  std::filesystem::path base = variable("XDG_CACHE_HOME");
-  if (!base.is_absolute()) base = variable("HOME") / ".cache";
-  std::error_code ignored;
-  if (!base.is_absolute()) base = std::filesystem::temp_directory_path(ignored);
-  return base / "driftwood" / "modules";
-}
 
 }  // namespace driftwood

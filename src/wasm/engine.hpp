@@ -79,7 +79,4 @@ class Engine {
   std::unique_ptr<State> state_;
 };
 
-/// The default cache folder: $XDG_CACHE_HOME/driftwood/modules, or ~/.cache/driftwood/modules.
-std::filesystem::path default_module_cache();
-
 }  // namespace driftwood

@@ -72,18 +72,20 @@ TEST_F(Chat, NeitherStrictNorPriorityChangesAWord) {
 
 class ChatWeights : public Chat {
  protected:
-  /// A greedy answer with a cache of the test's own.
-  Outcome answer() const {
+  /// With a cache of the test's own.
+  Outcome driftwood(std::vector<std::string> arguments) const {
     Environment changed = environment();
     for (auto& [name, value] : changed) {
-      if (name == "XDG_CACHE_HOME") value = (folder() / "cache").string();
+      if (name == "DRIFTWOOD_CACHE") value = (folder() / "cache").string();
     }
-    return run({.arguments = with_program({"chat", "-m", model_, "--threads", "1", "--temperature", "0", "--max-tokens",
-                                           "6", "--prompt", kPrompt}),
-                .environment = changed,
-                .input = {}});
+    return run({.arguments = with_program(std::move(arguments)), .environment = changed, .input = {}});
   }
-  std::filesystem::path packs() const { return folder() / "cache" / "driftwood" / "packed"; }
+  /// Greedy.
+  Outcome answer() const {
+    return driftwood(
+        {"chat", "-m", model_, "--threads", "1", "--temperature", "0", "--max-tokens", "6", "--prompt", kPrompt});
+  }
+  std::filesystem::path packs() const { return folder() / "cache" / "packed"; }
 };
 
 TEST_F(ChatWeights, ArePackedOnceAndMappedFromThenOn) {
@@ -91,6 +93,10 @@ TEST_F(ChatWeights, ArePackedOnceAndMappedFromThenOn) {
   ASSERT_EQ(first.status, 0) << first.err;
   ASSERT_EQ(std::distance(std::filesystem::directory_iterator(packs()), {}), 1);
   const auto file = std::filesystem::directory_iterator(packs())->path();
+  const auto told = nlohmann::json::parse(driftwood({"models", "--json"}).out)["packed"];
+  EXPECT_EQ(told["folder"], packs().string());
+  EXPECT_EQ(told["files"], 1);
+  EXPECT_EQ(told["bytes"], std::filesystem::file_size(file));
   const auto written = std::filesystem::last_write_time(file);
   EXPECT_EQ(answer().out, first.out);
   EXPECT_EQ(std::filesystem::last_write_time(file), written) << "nobody packs again";

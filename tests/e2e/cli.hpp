@@ -46,7 +46,7 @@ class CliTest : public ::testing::Test {
             {"XDG_DATA_HOME", (folder_.path() / "data").string()},
             {"XDG_STATE_HOME", (folder_.path() / "state").string()},
             {"DRIFTWOOD_MODELS", store().string()},
-            {"XDG_CACHE_HOME", DRIFTWOOD_TEST_CACHE},
+            {"DRIFTWOOD_CACHE", DRIFTWOOD_TEST_CACHE},
             {"NO_COLOR", "1"},
             {"TERM", "xterm"}};
   }

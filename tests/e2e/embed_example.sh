@@ -11,7 +11,7 @@ fail() {
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-export XDG_CACHE_HOME=$folder/cache XDG_DATA_HOME=$folder/data
+export DRIFTWOOD_CACHE=$folder/cache XDG_DATA_HOME=$folder/data
 
 cmake --install "$build" --prefix "$folder/first" >"$folder/install.log" || fail "$(cat "$folder/install.log")"
 # What is installed must not depend on where, nor on the build.
@@ -19,7 +19,7 @@ mv "$folder/first" "$folder/prefix"
 if grep -rIl -e "$build" -e "$folder/first" "$folder/prefix"; then fail "these files name the build or the first prefix"; fi
 [ "$("$folder/prefix/bin/driftwood" version)" ] || fail "the installed program does not run"
 
-cmake -S "$source/examples/embed" -B "$folder/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$compiler" \
+cmake -G Ninja -S "$source/examples/embed" -B "$folder/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$compiler" \
   -DCMAKE_PREFIX_PATH="$folder/prefix" >"$folder/configure.log" ||
   fail "$(cat "$folder/configure.log")"
 cmake --build "$folder/build" >"$folder/build.log" || fail "$(cat "$folder/build.log")"

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -58,17 +57,6 @@ Result<void> PackedCache::store(const Hash& key, std::span<const std::byte> byte
   std::array<std::byte, kHeaderBytes> first{};
   std::memcpy(first.data(), &header, sizeof header);
   return folder_.store(file_of(key), {first, bytes}, "The packed weights");
-}
-
-std::filesystem::path default_packed_cache() {
-  const auto variable = [](const char* name) -> std::filesystem::path {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
-  if (const auto own = variable("DRIFTWOOD_CACHE"); own.is_absolute()) return own / "packed";
-  if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "driftwood" / "packed";
-  if (const auto home = variable("HOME"); home.is_absolute()) return home / ".cache" / "driftwood" / "packed";
-  return {};
 }
 
 }  // namespace driftwood

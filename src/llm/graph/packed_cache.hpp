@@ -52,7 +52,4 @@ class PackedCache {
   PrivateFolder folder_;
 };
 
-/// $DRIFTWOOD_CACHE/packed, else $XDG_CACHE_HOME/driftwood/packed, else the same below ~/.cache; empty without either.
-std::filesystem::path default_packed_cache();
-
 }  // namespace driftwood
