@@ -124,9 +124,27 @@ HWY_INLINE void find_merge_factors(const float* maxima, const float* sums, std::
   maximum = running;
 }
 
+/// into = what the factors make of it and of `n` chunks' values, `stride` floats apart, for kVectors vectors of
+/// dimensions at a time: each one's sum waits for itself.
+template <std::uint32_t kVectors>
+HWY_INLINE void merge_values(const MergeFactors& factors, const float* values, std::size_t stride, std::uint32_t n,
+                             float* into) {
+  const Float d;
+  Vec merged[kVectors];
+  for (std::uint32_t v = 0; v < kVectors; ++v) merged[v] = hn::LoadU(d, into + v * kLanes);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (factors.weight[i] == 0.0F) continue;
+    const Vec keep = hn::Set(d, factors.keep[i]);
+    const Vec weight = hn::Set(d, factors.weight[i]);
+    for (std::uint32_t v = 0; v < kVectors; ++v) {
+      merged[v] = hn::MulAdd(hn::LoadU(d, values + i * stride + v * kLanes), weight, hn::Mul(merged[v], keep));
+    }
+  }
+  for (std::uint32_t v = 0; v < kVectors; ++v) hn::StoreU(merged[v], d, into + v * kLanes);
+}
+
 void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials& from, std::size_t stride,
                     std::uint32_t n, const Partials& into) {
-  const Float d;
   MergeFactors factors;
   for (std::uint32_t begin = 0; begin < n; begin += MergeFactors::kMostMerged) {
     const std::uint32_t count = HWY_MIN(n - begin, MergeFactors::kMostMerged);
@@ -135,15 +153,14 @@ void merge_partials(std::uint32_t n_rows, std::uint32_t head_dim, const Partials
       find_merge_factors(from.maximum + skipped + r, from.sum + skipped + r, stride, count, into.maximum[r],
                          into.sum[r], factors);
       const std::size_t row = std::size_t{r} * head_dim;
-      for (std::size_t dimension = row; dimension < row + head_dim; dimension += kLanes) {
-        const float* values = from.values + skipped + dimension;
-        Vec merged = hn::LoadU(d, into.values + dimension);
-        for (std::uint32_t i = 0; i < count; ++i) {
-          if (factors.weight[i] == 0.0F) continue;
-          const Vec kept = hn::Mul(merged, hn::Set(d, factors.keep[i]));
-          merged = hn::MulAdd(hn::LoadU(d, values + i * stride), hn::Set(d, factors.weight[i]), kept);
-        }
-        hn::StoreU(merged, d, into.values + dimension);
+      const float* values = from.values + skipped + row;
+      float* merged = into.values + row;
+      std::size_t dimension = 0;
+      for (; dimension + 4 * kLanes <= head_dim; dimension += 4 * kLanes) {
+        merge_values<4>(factors, values + dimension, stride, count, merged + dimension);
+      }
+      for (; dimension < head_dim; dimension += 2 * kLanes) {
+        merge_values<2>(factors, values + dimension, stride, count, merged + dimension);
       }
     }
   }
