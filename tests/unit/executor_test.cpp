@@ -130,6 +130,16 @@ TEST_F(ExecutorTest, AThreadThatIsAloneRunsItsPassesItselfInWholeChunks) {
   EXPECT_THAT(threads, ::testing::Each(std::this_thread::get_id()));
 }
 
+TEST_F(ExecutorTest, AfterARestAPromptTakesWholeChunksThoughADecodedTokenWasLast) {
+  make();
+  Requester token(1);
+  Requester prompt(1000);
+  ASSERT_TRUE(executor_->run(token.request));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  ASSERT_TRUE(executor_->run(prompt.request));
+  EXPECT_THAT(sizes(), ElementsAre(1, 512, 488));
+}
+
 TEST_F(ExecutorTest, ThoseWhoWaitShareTheNextPass) {
   make();
   std::vector<std::unique_ptr<Requester>> requesters;

@@ -33,6 +33,8 @@ class BatchFormer {
 
   /// Slices of the next pass; `jobs` are started and have tokens left. Not empty where `jobs` is not.
   std::span<const PassSlice> next(std::span<ForwardJob* const> jobs);
+  /// Nobody has come for some time: those who decoded are not thought to come back.
+  void forget_decoders() noexcept { since_short_ = UINT32_MAX; }
   /// The last slices were run, in this time.
   void note(double us);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <utility>
 
 namespace driftwood {
 
@@ -85,7 +86,7 @@ void Executor::leave(Ticket& ticket) {
 }
 
 void Executor::lead(Ticket& own, std::unique_lock<std::mutex>& lock) noexcept {
-  led_ = true;
+  if (!std::exchange(led_, true) && Clock::now() - last_end_ > last_took_) former_.forget_decoders();
   for (;;) {
     gather(lock);
     admit(lock);
