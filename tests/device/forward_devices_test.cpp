@@ -85,7 +85,7 @@ TEST_F(ForwardDevices, AFailedPassLeavesTheContextAsItWas) {
   const auto control = std::make_shared<NullDeviceControl>();
   const auto device = value_of(create_null_device(control));
   const auto model = open_model(path_, *device);
-  const auto forward = value_of(Forward::create(model, {.chunk = 8}));
+  const auto forward = value_of(Forward::create(model, {.chunk = 8, .strict = true}));
   Sequence sequence(*model, 64);
   Sequence undisturbed(*model, 64);
   sequence.run(*forward, tokens(0, 10));
@@ -106,7 +106,7 @@ TEST_F(ForwardDevices, AKernelThatFailsLateCostsNoTokens) {
   const auto control = std::make_shared<NullDeviceControl>();
   const auto device = value_of(create_null_device(control));
   const auto model = open_model(path_, *device);
-  const auto forward = value_of(Forward::create(model, {.chunk = 8}));
+  const auto forward = value_of(Forward::create(model, {.chunk = 8, .strict = true}));
   Sequence sequence(*model, 64);
   Sequence undisturbed(*model, 64);
   sequence.run(*forward, tokens(0, 10));
