@@ -3,26 +3,22 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <stdexcept>
 
 #include "compat/v1_content.hpp"
 #include "memory/image.hpp"
 #include "snapshot/store.hpp"
 #include "snapshot/transfer.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/value_of.hpp"
 
 namespace driftwood {
 namespace {
 
+using testing::value_of;
+
 const std::filesystem::path kFolder = DW_TEST_V1;
 constexpr const char* kParent = "a489e77a7474beac4a428d768d4cd5f7d880c55d8f9380e826e4518cfb4da50b";
 constexpr const char* kChild = "50005dd6e8d10186f4e24f2629f01b7c8c3c74924ad716fe4bd601ada33c36f9";
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return *std::move(result);
-}
 
 void expect_content(Store& store, const char* id, std::optional<Hash> parent) {
   const Hash root = value_of(Hash::from_hex(id));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/temporary_folder.hpp"
+#include "support/value_of.hpp"
 
 namespace driftwood {
 namespace {
@@ -19,12 +20,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
-}
+using testing::value_of;
 
 template <typename T>
 ErrorCode code_of(const Result<T>& result) {

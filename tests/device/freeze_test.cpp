@@ -11,6 +11,7 @@
 #include "chat/protocol.hpp"
 #include "llm/model_pool.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/value_of.hpp"
 #include "tools/random_model.hpp"
 #include "wasm/engine.hpp"
 
@@ -20,12 +21,6 @@ namespace {
 using namespace driftwood::testing;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return *std::move(result);
-}
 
 /// All of an actor at rest.
 struct Rest {

@@ -9,12 +9,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "actor/node.hpp"
 #include "device/device.hpp"
+#include "support/value_of.hpp"
 #include "wasm/engine.hpp"
 
 namespace driftwood::testing {
@@ -76,12 +76,6 @@ class Replies {
   std::vector<std::string> names_;
   std::vector<Result<std::string>> all_;
 };
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return *std::move(result);
-}
 
 class NodeTest : public ::testing::Test {
  protected:

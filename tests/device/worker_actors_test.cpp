@@ -17,6 +17,7 @@
 #include "device/worker_processes.hpp"
 #include "llm/model_pool.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/value_of.hpp"
 #include "tools/random_model.hpp"
 #include "wasm/engine.hpp"
 
@@ -27,12 +28,6 @@ using namespace driftwood::testing;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using namespace std::chrono_literals;
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return *std::move(result);
-}
 
 /// What became of an actor: its replies, and all of it at rest.
 struct Outcome {

@@ -13,15 +13,9 @@
 
 #include "device/device.hpp"
 #include "llm/forward.hpp"
+#include "support/value_of.hpp"
 
 namespace driftwood::testing {
-
-/// The value of a Result, or a failed test with the sentence of its error.
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return std::move(*result);
-}
 
 inline std::shared_ptr<const Model> open_model(const std::filesystem::path& path, Device& device) {
   return value_of(Model::open(path, device));

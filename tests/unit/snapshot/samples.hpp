@@ -8,7 +8,6 @@
 #include <memory>
 #include <random>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,15 +16,9 @@
 #include "memory/region.hpp"
 #include "snapshot/chunk_index.hpp"
 #include "snapshot/manifest.hpp"
+#include "support/value_of.hpp"
 
 namespace driftwood::testing {
-
-/// The value, or an exception that says why there is none.
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 inline Hash hash_of(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
 
