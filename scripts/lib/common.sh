@@ -72,22 +72,36 @@ lock_descriptor_9() { # now | wait
   fi
 }
 
+# Lines of ninja, cargo and apt in, their progress out. Not in awk: some versions wait for the end of what they read.
+show_progress() {
+  local line last=0 crates=0 unpacked=0 ready=0
+  while IFS= read -r line; do
+    if [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]]; then
+      local done=${BASH_REMATCH[1]} all=${BASH_REMATCH[2]}
+      if [ $((10 * done / all)) -gt "$last" ]; then
+        last=$((10 * done / all))
+        echo "    $done of $all"
+      fi
+    elif [[ $line =~ ^\ *Compiling\  ]]; then
+      crates=$((crates + 1))
+      if [ $((crates % 20)) = 0 ]; then echo "    $crates crates compiled"; fi
+    elif [[ $line == "Unpacking "* ]]; then
+      unpacked=$((unpacked + 1))
+      if [ $((unpacked % 40)) = 0 ]; then echo "    $unpacked packages unpacked"; fi
+    elif [[ $line == "Setting up "* ]]; then
+      ready=$((ready + 1))
+      if [ $((ready % 40)) = 0 ]; then echo "    $ready packages set up"; fi
+    fi
+  done
+}
+
 # run_logged NAME COMMAND...: keeps the output in a log file and shows how far it is: every tenth of ninja's count, and
 # now and then a line of cargo's or apt's. When the command fails, the end of the log follows.
 run_logged() {
   local log="$DW_LOGS/$1.log" status=0
   shift
   mkdir -p "$DW_LOGS"
-  "$@" 2>&1 | tee "$log" | awk '
-    match($0, /^\[[0-9]+\/[0-9]+\]/) {
-      split(substr($0, 2, RLENGTH - 2), n, "/")
-      tenth = int(10 * n[1] / n[2])
-      if (tenth > last) { last = tenth; printf "    %d of %d\n", n[1], n[2]; fflush() }
-    }
-    /^ *Compiling / { if (++crates % 20 == 0) { printf "    %d crates compiled\n", crates; fflush() } }
-    /^Unpacking / { if (++unpacked % 40 == 0) { printf "    %d packages unpacked\n", unpacked; fflush() } }
-    /^Setting up / { if (++ready % 40 == 0) { printf "    %d packages set up\n", ready; fflush() } }
-  ' >&2 || status=$?
+  "$@" 2>&1 | tee "$log" | show_progress >&2 || status=$?
   if [ "$status" != 0 ]; then
     echo "---- it failed; the end of $log:" >&2
     tail -n 40 "$log" >&2
