@@ -17,6 +17,17 @@ std::size_t natural_alignment(ggml_type type) {
 
 }  // namespace
 
+bool is_computed(const ggml_tensor* node) {
+  switch (node->op) {
+    case GGML_OP_NONE:
+    case GGML_OP_RESHAPE:
+    case GGML_OP_VIEW:
+    case GGML_OP_PERMUTE:
+    case GGML_OP_TRANSPOSE: return false;
+    default: return true;
+  }
+}
+
 Result<std::unique_ptr<Graph>> Graph::create(Device& device, std::size_t max_tensors, const Build& build) {
   std::unique_ptr<Graph> graph(new Graph(device));
   graph->context_.reset(

@@ -23,6 +23,9 @@
 
 namespace driftwood {
 
+/// Whether a node of a graph is computed; others only name bytes of another tensor (views, other shapes).
+bool is_computed(const ggml_tensor* node);
+
 class Graph {
  public:
   /// Builds nodes into the cgraph; binds external tensors through bind().

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "device/ggml_status.hpp"
+#include "device/graph.hpp"
 
 namespace driftwood {
 namespace {
@@ -24,12 +25,7 @@ constexpr std::int64_t kLittle = std::int64_t{32} * 1024;
 /// Whether ggml's own operators have so little to do that sharing it would cost more.
 bool is_little(ggml_tensor* node) {
   switch (node->op) {
-    case GGML_OP_CUSTOM:
-    case GGML_OP_VIEW:
-    case GGML_OP_RESHAPE:
-    case GGML_OP_PERMUTE:
-    case GGML_OP_TRANSPOSE:
-    case GGML_OP_NONE: return true;
+    case GGML_OP_CUSTOM: return true;
     case GGML_OP_GET_ROWS:
     case GGML_OP_ROPE:
     case GGML_OP_ADD:
@@ -40,7 +36,7 @@ bool is_little(ggml_tensor* node) {
     case GGML_OP_GLU:
     case GGML_OP_UNARY:
     case GGML_OP_CONT: return ggml_nelements(node) <= kLittle;
-    default: return false;
+    default: return !is_computed(node);
   }
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/graph.hpp"
+
 namespace driftwood {
 namespace {
 
@@ -22,17 +24,6 @@ std::vector<ByteRange> merged(std::vector<ByteRange> ranges) {
     }
   }
   return result;
-}
-
-bool writes(const ggml_tensor* node) {
-  switch (node->op) {
-    case GGML_OP_NONE:
-    case GGML_OP_RESHAPE:
-    case GGML_OP_VIEW:
-    case GGML_OP_PERMUTE:
-    case GGML_OP_TRANSPOSE: return false;
-    default: return true;
-  }
 }
 
 }  // namespace
@@ -91,7 +82,7 @@ std::size_t Mirrors::push(ggml_cgraph* graph) {
   Ranges ranges;
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
     const ggml_tensor* node = ggml_graph_node(graph, i);
-    if (writes(node)) add_range(ranges, node);
+    if (is_computed(node)) add_range(ranges, node);
   }
   std::size_t copied = 0;
   for (const auto& [buffer, written] : ranges) {

@@ -8,6 +8,7 @@
 #include "core/handle.hpp"
 #include "core/log.hpp"
 #include "device/ggml_status.hpp"
+#include "device/graph.hpp"
 #include "device/vulkan/failure.hpp"
 
 namespace driftwood::vulkan {
@@ -19,17 +20,6 @@ constexpr std::size_t kUploadStep = 64 * kMiB;
 // Of ggml's products: how many rows of activations have kernels without tiles, and the rows of the largest tile.
 constexpr std::uint64_t kRowsWithoutTiles = 8;
 constexpr std::uint64_t kTileRows = 256;
-
-bool computes(const ggml_tensor* node) {
-  switch (node->op) {
-    case GGML_OP_NONE:
-    case GGML_OP_RESHAPE:
-    case GGML_OP_VIEW:
-    case GGML_OP_PERMUTE:
-    case GGML_OP_TRANSPOSE: return false;
-    default: return ggml_nelements(node) > 0;
-  }
-}
 
 class VulkanDevice final : public Device {
  public:
@@ -154,7 +144,7 @@ class VulkanDevice final : public Device {
   Result<void> check_alignment(ggml_cgraph* graph) const {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
       const ggml_tensor* node = ggml_graph_node(graph, i);
-      if (!computes(node)) continue;
+      if (!is_computed(node) || ggml_is_empty(node)) continue;
       DW_TRY(check_alignment(node));
       for (const ggml_tensor* source : node->src) {
         if (source != nullptr) DW_TRY(check_alignment(source));

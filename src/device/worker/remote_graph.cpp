@@ -5,21 +5,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/graph.hpp"
 #include "device/worker/remote_import.hpp"
 
 namespace driftwood::worker {
 namespace {
-
-bool computes(const ggml_tensor* node) {
-  switch (node->op) {
-    case GGML_OP_NONE:
-    case GGML_OP_RESHAPE:
-    case GGML_OP_VIEW:
-    case GGML_OP_PERMUTE:
-    case GGML_OP_TRANSPOSE: return false;
-    default: return true;
-  }
-}
 
 const ggml_tensor* root_of(const ggml_tensor* tensor) {
   return tensor->view_src == nullptr ? tensor : tensor->view_src;
@@ -40,7 +30,7 @@ RemoteGraph::RemoteGraph(std::uint64_t id, ggml_cgraph* graph, const FindImport&
   }
   for (const std::uint32_t index : nodes_) {
     const ggml_tensor* const node = tensors_[index];
-    if (!computes(node)) continue;
+    if (!is_computed(node)) continue;
     const auto external = std::ranges::find(externals_, indices_.at(root_of(node)), &External::index);
     if (external == externals_.end()) continue;
     writes_.push_back({node, static_cast<std::uint32_t>(external - externals_.begin())});
