@@ -55,7 +55,7 @@ Result<OpenChat> begin(const ChatOptions& options, const Common& common, bool in
   if (interactive) {
     DW_TRY_ASSIGN(chat.watch, InterruptWatch::create());
   }
-  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime));
+  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime, {&model.path, 1}));
   DW_TRY_ASSIGN(host.file, chat_program(options.guest));
   // One that cannot be frozen can still be talked to.
   DW_TRY_ASSIGN(host.program, compile_program(*host.runtime.engine, host.file, {.freezable = false}));

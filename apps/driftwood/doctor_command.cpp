@@ -152,7 +152,7 @@ void print_report(const DoctorReport& report, const StoreState& store) {
 }
 
 Result<int> examine(const RuntimeOptions& options, const Common& common) {
-  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options));
+  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options, {}));
   DoctorReport report;
   report.memory = examine_memory();
   for (const DeviceListing& device : list_devices()) {

@@ -78,7 +78,7 @@ Result<std::unique_ptr<ChatSession>> start(const FreezeOptions& options, Snapsho
   DW_TRY(grant(options, host.options));
   DW_TRY_ASSIGN(host.file, chat_program(options.guest));
   host.options.program_name = host.file.name;
-  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime));
+  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime, model_files(options.models)));
   host.options.host.device = host.runtime.device.get();
   host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();

@@ -35,17 +35,37 @@ Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const
   return ResolvedModel{known->name, std::move(path)};
 }
 
+namespace {
+
+/// The model of "NAME" or "NAME=PATH", with the name that it is granted under.
+Result<ResolvedModel> resolve_spec(const ModelStore& store, const std::string& spec) {
+  const std::size_t separator = spec.find('=');
+  if (separator == std::string::npos) return store.resolve(spec);
+  DW_TRY_ASSIGN(ResolvedModel model, store.resolve(spec.substr(separator + 1)));
+  model.name = spec.substr(0, separator);
+  return model;
+}
+
+}  // namespace
+
+std::vector<std::filesystem::path> model_files(const std::vector<std::string>& specs) {
+  std::vector<std::filesystem::path> files;
+  const auto folder = model_store_path();
+  if (!folder) return files;
+  for (const std::string& spec : specs) {
+    if (auto model = resolve_spec(ModelStore(*folder), spec)) files.push_back(std::move(model->path));
+  }
+  return files;
+}
+
 Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants) {
   if (specs.empty()) return {};
   DW_TRY_ASSIGN(const auto folder, model_store_path());
   const ModelStore store(folder);
   for (const std::string& spec : specs) {
-    const std::size_t separator = spec.find('=');
-    DW_TRY_ASSIGN(const ResolvedModel model,
-                  store.resolve(separator == std::string::npos ? spec : spec.substr(separator + 1)));
-    const std::string name = separator == std::string::npos ? model.name : spec.substr(0, separator);
-    DW_TRY(pool.add(name, model.path));
-    grants.models.insert(name);
+    DW_TRY_ASSIGN(const ResolvedModel model, resolve_spec(store, spec));
+    DW_TRY(pool.add(model.name, model.path));
+    grants.models.insert(model.name);
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // From what was said on the command line to a model file that is there. One thread.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct ModelAccess {
 
 /// A name or path (empty: the default model); one of the catalogue that is not here yet is fetched, which is said.
 Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const ModelAccess& access);
+/// The files of the models of "NAME" and "NAME=PATH", those left out that are not here.
+std::vector<std::filesystem::path> model_files(const std::vector<std::string>& specs);
 /// Makes the models of "NAME" and "NAME=PATH" known to `pool`, and grants them.
 Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants);
 /// Fetches with a progress bar; the path of the model's file.

@@ -66,7 +66,7 @@ Result<int> run(const RunOptions& options) {
     DW_TRY_ASSIGN(actor_options.limits.run_time, parse_duration(options.timeout));
   }
   actor_options.determinism = options.determinism;
-  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime));
+  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime, model_files(options.models)));
   actor_options.host.device = runtime.device.get();
   actor_options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   actor_options.host.models = runtime.models.get();

@@ -1,5 +1,7 @@
 #include "runtime.hpp"
 
+#include <system_error>
+
 #include "core/bytes.hpp"
 #include "core/cache_folder.hpp"
 #include "llm/forward_request.hpp"
@@ -49,15 +51,26 @@ WorkerUse worker_use(std::string_view word) {
   return word == "off" ? WorkerUse::off : WorkerUse::automatic;
 }
 
+std::uint64_t bytes_of(std::span<const std::filesystem::path> files) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : files) {
+    std::error_code unreadable;  // which opening it tells better
+    const std::uintmax_t size = std::filesystem::file_size(file, unreadable);
+    if (!unreadable) bytes += size;
+  }
+  return bytes;
+}
+
 }  // namespace
 
-Result<Runtime> Runtime::open(const RuntimeOptions& options) {
+Result<Runtime> Runtime::open(const RuntimeOptions& options, std::span<const std::filesystem::path> models) {
   Runtime runtime;
   EngineOptions engine;
   engine.cache = cache_folder("modules");
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
-  DW_TRY_ASSIGN(runtime.device,
-                open_device(options.device, {.threads = options.threads, .worker = worker_use(options.device_worker)}));
+  DW_TRY_ASSIGN(runtime.device, open_device(options.device, {.threads = options.threads,
+                                                             .weights_bytes = bytes_of(models),
+                                                             .worker = worker_use(options.device_worker)}));
   runtime.models = std::make_unique<ModelPool>(
       *runtime.device, ModelPoolOptions{.strict = options.strict, .packed_cache = cache_folder("packed").value_or("")});
   return runtime;

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "core/error.hpp"
@@ -33,7 +35,8 @@ struct Runtime {
   std::unique_ptr<Device> device;
   std::unique_ptr<ModelPool> models;
 
-  static Result<Runtime> open(const RuntimeOptions& options);
+  /// `models`: files whose weights the device will have to hold, as far as they are known.
+  static Result<Runtime> open(const RuntimeOptions& options, std::span<const std::filesystem::path> models);
 };
 
 }  // namespace driftwood::cli

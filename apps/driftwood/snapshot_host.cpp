@@ -91,11 +91,13 @@ Result<SnapshotHost> SnapshotHost::open(const Manifest& manifest, const ThawOpti
                                              " is another one (SHA-256 " + hash_bytes(host.file.bytes).to_hex() + ").");
   }
   std::vector<FoundModel> models;
+  std::vector<std::filesystem::path> files;
   for (const Manifest::ModelReference& reference : manifest.models) {
     DW_TRY_ASSIGN(auto model, find_model(reference, options, manifest.models.size() == 1, show_progress));
+    files.push_back(model.path);
     models.push_back(std::move(model));
   }
-  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime));
+  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime, files));
   host.options.host.device = host.runtime.device.get();
   host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();

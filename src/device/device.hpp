@@ -193,6 +193,8 @@ enum class WorkerUse {
 
 struct DeviceOptions {
   int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
+  /// Bytes of weights that it will have to hold; 0: not known. A card with less memory is too small.
+  std::uint64_t weights_bytes = 0;
   /// Bytes of a card's memory for copies of KV rows (device/mirror); 0: they are read over the bus; without a value:
   /// half of what is free.
   std::optional<std::uint64_t> mirror_budget = std::nullopt;
@@ -217,7 +219,7 @@ std::vector<std::string> device_names();
 /// Opens a device by its name: "cpu", "null", "metal", "cuda:N", "vulkan:N" (without a number: the first one), or
 /// "auto": the first one with hardware of its own that opens, else the CPU; what was passed over is logged.
 /// not_found: no such kind or number, with those that there are; unavailable: no driver; unsupported: one that cannot
-/// be used, and why.
+/// be used, and why; out_of_memory: too small a card.
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options = {});
 
 }  // namespace driftwood

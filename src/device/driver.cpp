@@ -2,8 +2,9 @@
 
 namespace driftwood {
 
-DeviceDriver absent_driver(std::string_view name) {
+DeviceDriver absent_driver(std::string_view name, bool numbered) {
   return {.name = name,
+          .numbered = numbered,
           .likely = [] { return false; },
           .list = []() -> Result<std::vector<DeviceListing>> {
             return fail(ErrorCode::unavailable, "This build was made without it (the CMake option DRIFTWOOD_DEVICES).");

@@ -25,7 +25,7 @@ struct DeviceDriver {
   Result<std::unique_ptr<Device>> (*open)(std::uint32_t number, const DeviceOptions& options);
 };
 
-/// A kind that this build was made without.
-DeviceDriver absent_driver(std::string_view name);
+/// A kind that this build was made without; its devices would be `numbered`.
+DeviceDriver absent_driver(std::string_view name, bool numbered);
 
 }  // namespace driftwood

@@ -2,6 +2,6 @@
 
 namespace driftwood {
 
-DeviceDriver cuda_driver() { return absent_driver("cuda"); }
+DeviceDriver cuda_driver() { return absent_driver("cuda", true); }
 
 }  // namespace driftwood

@@ -2,6 +2,6 @@
 
 namespace driftwood {
 
-DeviceDriver metal_driver() { return absent_driver("metal"); }
+DeviceDriver metal_driver() { return absent_driver("metal", false); }
 
 }  // namespace driftwood

@@ -2,6 +2,6 @@
 
 namespace driftwood {
 
-DeviceDriver vulkan_driver() { return absent_driver("vulkan"); }
+DeviceDriver vulkan_driver() { return absent_driver("vulkan", true); }
 
 }  // namespace driftwood
