@@ -144,12 +144,13 @@ Result<void> measure_boundary(const Rounds& rounds, Report& report) {
 Result<void> measure_device(const std::string& device, const std::string& kind, const Options& options,
                             const std::filesystem::path& model, bool ours, Report& report) {
   const ForwardOptions stock{.attention = AttentionKind::stock, .products = ProductKind::stock};
-  DeviceOptions chosen{.threads = options.threads, .worker = WorkerUse::off};
-  DW_TRY_ASSIGN(const auto here, Side::create(device, chosen, model, stock));
   std::unique_ptr<Side> own;
   if (ours) {
-    DW_TRY_ASSIGN(own, Side::create(device, chosen, model, {}));
+    DW_TRY_ASSIGN(own, Side::create(device, {.threads = options.threads, .worker = WorkerUse::off}, model, {}));
   }
+  // A worker has no mirrors.
+  DeviceOptions chosen{.threads = options.threads, .mirror_budget = 0, .worker = WorkerUse::off};
+  DW_TRY_ASSIGN(const auto here, Side::create(device, chosen, model, stock));
   chosen.worker = WorkerUse::on;
   DW_TRY_ASSIGN(const auto there, Side::create(device, chosen, model, {}));
   for (const std::uint32_t n : kTokens) {
@@ -188,10 +189,12 @@ Result<Report> run_worker(const Options& options) {
   DW_TRY(measure_boundary(options.short_run ? kShortRounds : kRounds, report));
   DW_TRY(measure_device("cpu", "cpu", options, model, true, report));
   const auto names = device_names();
-  const auto card = std::ranges::find_if(names, [](const std::string& name) { return name.starts_with("vulkan:"); });
-  if (card != names.end()) {
-    DW_TRY(measure_device(*card, "vulkan", options, model, false, report));
-    report.add_fact("vulkan_device", *card);
+  for (const std::string kind : {"cuda", "vulkan"}) {
+    const auto card =
+        std::ranges::find_if(names, [&](const std::string& name) { return name.starts_with(kind + ":"); });
+    if (card == names.end()) continue;
+    DW_TRY(measure_device(*card, kind, options, model, kind == "cuda", report));
+    report.add_fact(kind + "_device", *card);
   }
   return report;
 }

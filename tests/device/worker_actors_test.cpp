@@ -1,10 +1,11 @@
 // Actors whose device worker ends, over and over, under load: none is lost, and their memory and what they say are
-// those of a run in which nothing ended.
+// those of a run in which nothing ended. On the CPU, or on the device that DRIFTWOOD_TEST_DEVICE names.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
@@ -122,7 +123,8 @@ class WorkerActors : public ::testing::Test {
 };
 
 TEST_F(WorkerActors, GoOnAsIfNothingHadHappenedThroughAHundredKills) {
-  use(open_device("cpu", {.threads = 1, .worker = WorkerUse::on}));
+  const char* const device = std::getenv("DRIFTWOOD_TEST_DEVICE");
+  use(open_device(device == nullptr ? "cpu" : device, {.threads = 1, .worker = WorkerUse::on}));
   const std::vector<Outcome> undisturbed = converse_all();
   for (const Outcome& outcome : undisturbed) {
     ASSERT_EQ(outcome.replies.size(), std::size_t{kTurns} + 1);

@@ -23,7 +23,14 @@ LibllamaReference::LibllamaReference(const std::filesystem::path& path, const Re
   // libllama rotates keys and values before it quantizes them, which changes their rounding.
   ::setenv("LLAMA_ATTN_ROT_DISABLE", "1", 1);
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-  state_->model.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
+  ggml_backend_dev_t devices[] = {options.device, nullptr};
+  llama_model_params model = llama_model_default_params();
+  if (options.device != nullptr) {
+    model.devices = devices;
+    model.n_gpu_layers = 999;
+    model.split_mode = LLAMA_SPLIT_MODE_NONE;
+  }
+  state_->model.reset(llama_model_load_from_file(path.c_str(), model));
   if (!state_->model) throw std::runtime_error("libllama could not load " + path.string());
 
   llama_context_params params = llama_context_default_params();

@@ -1,6 +1,7 @@
 // libllama over a whole sequence: the independent reference for logits and greedy tokens.
 #pragma once
 
+#include <ggml-backend.h>
 #include <ggml.h>
 
 #include <cstdint>
@@ -17,6 +18,7 @@ struct ReferenceOptions {
   ggml_type kv_type = GGML_TYPE_F16;
   bool flash_attention = true;
   int threads = 1;
+  ggml_backend_dev_t device = nullptr;  ///< that has all layers and the KV cache; null: the CPU
 };
 
 /// One thread at a time. Every function throws std::runtime_error.

@@ -323,7 +323,9 @@ Result<void> check_worker_program() {
 }
 
 Result<std::unique_ptr<Device>> open_worker_device(const std::string& name, const WorkerOptions& options) {
-  auto supervisor = std::make_unique<Supervisor>(name, options);
+  WorkerOptions chosen = options;
+  chosen.device.mirror_budget = 0;  // they follow the page tables of the node
+  auto supervisor = std::make_unique<Supervisor>(name, std::move(chosen));
   DW_TRY_ASSIGN(DeviceInfo info, supervisor->start());
   return std::make_unique<WorkerDevice>(seen_from_here(std::move(info)), std::move(supervisor));
 }
