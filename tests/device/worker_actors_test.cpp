@@ -46,7 +46,7 @@ class WorkerActors : public ::testing::Test {
   void SetUp() override {
     RandomModelOptions model = representative_options("llama");
     model.n_embd = 128;
-    model.head_dim = 32;
+    model.head_dim = 64;
     model.type = GGML_TYPE_Q4_0;
     ASSERT_TRUE(write_random_model(model, folder_.path() / "oak.gguf"));
     program_ = value_of(Program::load(*engine_, DW_TEST_CHAT));
