@@ -82,18 +82,21 @@ Result<Agreement> check_greedy(std::span<const std::unique_ptr<Contender>> conte
   std::uint32_t others_same = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
     const std::size_t chosen = greedy(contenders[0]->logits());
+    bool alike = true;
+    std::size_t first_pick = 0;
     for (std::size_t other = 0; other < others.size(); ++other) {
       const std::span<const float> logits = others[other]->logits();
       if (chosen >= logits.size()) {
         return fail(ErrorCode::internal, fmt::format("{} gave {} logits, none of them for token {}.",
                                                      others[other]->name(), logits.size(), chosen));
       }
-      agreements[other].same += greedy(logits) == chosen ? 1 : 0;
-      agreements[other].largest_gap =
-          std::max(agreements[other].largest_gap, std::ranges::max(logits) - logits[chosen]);
+      const std::size_t pick = greedy(logits);
+      if (other == 0) first_pick = pick;
+      alike = alike && pick == first_pick;
+      agreements[other].same += pick == chosen ? 1 : 0;
+      agreements[other].largest_gap = std::max(agreements[other].largest_gap, logits[pick] - logits[chosen]);
     }
-    others_same += std::ranges::all_of(
-        others, [&](const auto& other) { return greedy(other->logits()) == greedy(others.front()->logits()); });
+    others_same += alike ? 1 : 0;
     for (const auto& contender : contenders) {
       contender->wake();
       DW_TRY(contender->append(static_cast<Token>(chosen)));

@@ -4,8 +4,8 @@
 
 #include <cstring>
 #include <future>
-#include <mutex>
 #include <string>
+#include <utility>
 
 #include "guests.hpp"
 #include "guests/many.h"
@@ -66,8 +66,10 @@ Result<void> ManyActors::ask_while(ActorId actor, const Order& order, const OnTo
                                    const std::function<void()>& until) {
   std::promise<void> begun;
   std::promise<Result<std::string>> ended;
-  std::once_flag first;
-  const auto begin = [&] { std::call_once(first, [&] { begun.set_value(); }); };
+  bool waited_for = true;  // a message's handlers are called one after another
+  const auto begin = [&] {
+    if (std::exchange(waited_for, false)) begun.set_value();
+  };
   MessageHandlers handlers;
   handlers.emit = [&](std::string_view) {
     on_token(0);

@@ -52,8 +52,9 @@ std::vector<std::filesystem::path> model_files(const std::vector<std::string>& s
   std::vector<std::filesystem::path> files;
   const auto folder = model_store_path();
   if (!folder) return files;
+  const ModelStore store(*folder);
   for (const std::string& spec : specs) {
-    if (auto model = resolve_spec(ModelStore(*folder), spec)) files.push_back(std::move(model->path));
+    if (auto model = resolve_spec(store, spec)) files.push_back(std::move(model->path));
   }
   return files;
 }

@@ -259,7 +259,7 @@ TEST(Attention, ATokensBitsDoNotDependOnWhatElseItsPassHas) {
         const std::size_t row = std::size_t{c.n_head} * c.head_dim;
         for (const auto& [first, n] :
              {std::pair(0U, 1U), std::pair(23U, 1U), std::pair(24U, 2U), std::pair(26U, 31U), std::pair(57U, 5U),
-              std::pair(61U, 4U), std::pair(65U, 9U), std::pair(74U, 1U)}) {
+              std::pair(57U, 17U), std::pair(61U, 4U), std::pair(65U, 9U), std::pair(74U, 1U)}) {
           c.n_past = n_past + first;
           c.n = n;
           const auto begin = together.begin() + static_cast<std::ptrdiff_t>(first * row);
