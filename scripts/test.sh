@@ -30,6 +30,7 @@ plan_steps 7
 set_up build test
 need_model
 need_test_python
+if [ "$preset" = ci ]; then DW_CONFIGURE+=(-DDRIFTWOOD_REQUIRE_GO=ON); fi
 if [ "$preset" = fuzz ]; then
   build fuzz driftwood_fuzzers
   select=(--label-regex '^fuzz$')

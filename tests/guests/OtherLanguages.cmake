@@ -4,7 +4,9 @@ if(NOT DRIFTWOOD_BUILD_GUESTS)
   return()
 endif()
 
-# ---- Go exports functions to WebAssembly from 1.24 on.
+option(DRIFTWOOD_REQUIRE_GO "Fail where there is no Go for the guest in tests" OFF)
+
+# ---- Go exports functions to WebAssembly from 1.24 on. scripts/test.sh names one that it installed.
 set(go_probe_missing "Go 1.24 or newer is not installed.")
 find_program(DRIFTWOOD_GO go HINTS /usr/local/go/bin DOC "Go for the guest in tests")
 if(DRIFTWOOD_GO)
@@ -13,17 +15,24 @@ if(DRIFTWOOD_GO)
   string(REGEX MATCH "[0-9]+\\.[0-9]+" go_version "${go_version}")
   if(go_version VERSION_GREATER_EQUAL 1.24)
     set(go_probe_wasm "${CMAKE_CURRENT_BINARY_DIR}/go_probe.wasm")
+    # Nothing of the user's settings, and nothing outside the build folder; the network is not asked.
     add_custom_command(OUTPUT "${go_probe_wasm}"
-      COMMAND ${CMAKE_COMMAND} -E env GOOS=wasip1 GOARCH=wasm GO111MODULE=off GOTOOLCHAIN=local
+      COMMAND ${CMAKE_COMMAND} -E env GOOS=wasip1 GOARCH=wasm GO111MODULE=off GOTOOLCHAIN=local GOPROXY=off
+        GOENV=off GOFLAGS= --unset=GOROOT "GOPATH=${CMAKE_CURRENT_BINARY_DIR}/go"
+        "GOCACHE=${CMAKE_CURRENT_BINARY_DIR}/go/cache"
         "${DRIFTWOOD_GO}" build -buildmode=c-shared -trimpath -o "${go_probe_wasm}"
         "${CMAKE_CURRENT_SOURCE_DIR}/go_probe/main.go"
       DEPENDS go_probe/main.go COMMENT "Building guest go_probe.wasm" VERBATIM)
     add_custom_target(guest_go_probe DEPENDS "${go_probe_wasm}")
   endif()
 endif()
+if(DRIFTWOOD_REQUIRE_GO AND NOT go_probe_wasm)
+  message(FATAL_ERROR "${go_probe_missing}")
+endif()
 
 # ---- Rust: a compiler with its standard library for WASI, be it rustup's target or Debian's libstd-rust-dev-wasm32,
-# whose libraries only the linker of its time reads.
+# whose libraries only the linker of its time reads. scripts/setup.sh installs neither: Debian's is for its own rustc,
+# which cannot lie beside the newer one that comes with cargo-web.
 set(rust_probe_missing "No rustc with the target wasm32-wasip1 or wasm32-wasi is installed.")
 foreach(folder IN ITEMS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin" /usr/local/bin /usr/bin)
   foreach(target IN ITEMS wasm32-wasip1 wasm32-wasi)
