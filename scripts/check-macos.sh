@@ -49,7 +49,7 @@ link_headers "$headers"
 step "compiling"
 ggml=$(./scripts/deps.sh --print-prefix ggml)
 wasmtime=$(./scripts/deps.sh --print-prefix wasmtime)
-if [ $# = 0 ]; then mapfile -t files < <(git ls-files 'src/*.cpp' | grep -vE "$elsewhere"); else files=("$@"); fi
+if [ $# = 0 ]; then mapfile -t files < <(project_files | grep '^src/.*\.cpp$' | grep -vE "$elsewhere"); else files=("$@"); fi
 # The deployment target is the oldest that libc++ has all of C++23 for that is used. Zig asks for a function that C++17
 # removed and that stands in the way of std::unexpected.
 export ZIG_GLOBAL_CACHE_DIR=$DW_CACHE/zig ZIG_LOCAL_CACHE_DIR=$DW_CACHE/zig

@@ -37,6 +37,16 @@ usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# The project's own files, from its root; without git (an unpacked archive), what isn't built or hidden.
+project_files() {
+  local file
+  if [ -e .git ] && have git; then
+    git ls-files --cached --others --exclude-standard
+  else
+    find . -path ./build -prune -o -path './.git' -prune -o -type f -print | sed 's|^\./||'
+  fi | while IFS= read -r file; do if [ -e "$file" ]; then echo "$file"; fi; done
+}
+
 job_count() {
   if [ -n "${DRIFTWOOD_JOBS:-}" ]; then
     echo "$DRIFTWOOD_JOBS"
