@@ -51,12 +51,13 @@ ggml=$(./scripts/deps.sh --print-prefix ggml)
 wasmtime=$(./scripts/deps.sh --print-prefix wasmtime)
 if [ $# = 0 ]; then mapfile -t files < <(project_files | grep '^src/.*\.cpp$' | grep -vE "$elsewhere"); else files=("$@"); fi
 # The deployment target is the oldest that libc++ has all of C++23 for that is used. Zig asks for a function that C++17
-# removed and that stands in the way of std::unexpected.
+# removed and that stands in the way of std::unexpected. fmt before 11 has format strings that a newer clang does not take
+# for constants, in spdlog's headers too.
 export ZIG_GLOBAL_CACHE_DIR=$DW_CACHE/zig ZIG_LOCAL_CACHE_DIR=$DW_CACHE/zig
 compile=("$(zig_dir)/ziglang/zig" c++ -target aarch64-macos.14.0 -std=c++23 -O0 -g0 -Wall -Wextra -Werror
   -Wno-missing-designated-field-initializers # those left out have defaults
   -Isrc -Iinclude -Isdk/c -isystem "$headers" -isystem "$ggml/include" -isystem "$wasmtime/include"
-  -U_LIBCPP_ENABLE_CXX17_REMOVED_UNEXPECTED_FUNCTIONS
+  -U_LIBCPP_ENABLE_CXX17_REMOVED_UNEXPECTED_FUNCTIONS -DFMT_CONSTEVAL=
   -DFMT_SHARED -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -DSPDLOG_SHARED_LIB -DDRIFTWOOD_BUILDING_LIBRARY
   '-DDRIFTWOOD_METAL_MODULE="driftwood-metal.so"' -c)
 mkdir -p build/macos/objects
