@@ -30,6 +30,9 @@ struct RuntimeOptions {
   std::string device = "auto";  ///< "auto", or one of device_names()
   int compute_threads = 0;      ///< host threads that compute; 0: one for each core that the process may use
   DeviceWorker device_worker = DeviceWorker::automatic;
+  /// Bytes of the models' files that will be loaded, as far as they are known: "auto" passes over a card with less room
+  /// for them, and by its name such a card is out_of_memory. Loading asks for room whatever was said here.
+  std::uint64_t expected_weights_bytes = 0;
   std::uint64_t weights_bytes = 0;  ///< most weights loaded at a time, of all models; 0: no limit
   /// What a guest computes does not depend on what others compute at the same time, whatever that costs; else only
   /// where it costs nothing (models of quantized types, on the CPU).
@@ -64,7 +67,7 @@ struct RuntimeOptions {
 class DRIFTWOOD_API Runtime {
  public:
   /// not_found: there is no such device, or no program for its worker; invalid_argument: a number out of range;
-  /// unsupported: a worker, but not on Linux.
+  /// unsupported: a worker, but not on Linux; out_of_memory: no room for the expected weights on the device.
   static Result<Runtime> create(RuntimeOptions options = {});
   ~Runtime();
   Runtime(Runtime&&) noexcept;
@@ -75,7 +78,8 @@ class DRIFTWOOD_API Runtime {
   /// Makes a GGUF file known under `name`; nothing is loaded. invalid_argument: the name is taken by another file.
   Result<void> add_model(std::string name, std::filesystem::path path);
   /// Loads it now rather than when an actor first opens it. not_found; corrupt, unsupported: the file, with what and
-  /// where; out_of_memory: it does not fit beside the models in use. `progress` gets the fraction done, on this thread.
+  /// where; out_of_memory: it does not fit beside the models in use, or the device has no room for it. `progress` gets
+  /// the fraction done, on this thread.
   Result<void> load_model(std::string_view name, const std::function<void(double)>& progress = {});
   std::vector<ModelInfo> models() const;
 

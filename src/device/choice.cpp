@@ -66,8 +66,12 @@ bool in_worker(const DeviceDriver& driver, WorkerUse use) {
 
 Result<std::unique_ptr<Device>> open_here_or_in_worker(const DeviceDriver& driver, std::uint32_t number,
                                                        const std::string& name, const DeviceOptions& options) {
-  if (!in_worker(driver, options.worker)) return driver.open(number, options);
-  return worker::open_worker_device(name, {.time_limit = options.worker_time_limit, .device = options});
+  DW_TRY_ASSIGN(auto device,
+                in_worker(driver, options.worker)
+                    ? worker::open_worker_device(name, {.time_limit = options.worker_time_limit, .device = options})
+                    : driver.open(number, options));
+  DW_TRY(device->check_room(options.weights_bytes));
+  return device;
 }
 
 Result<std::unique_ptr<Device>> open_named(Kinds kinds, std::string_view name, const DeviceOptions& options) {

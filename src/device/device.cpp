@@ -55,6 +55,7 @@ Result<Import> Device::import_read_only(const std::byte* data, std::size_t size,
   }
   DW_TRY(check_import(data, size));
   DW_TRY(check_sharing(info_.capabilities.weights_sharing, require));
+  DW_TRY(check_room(size));
   return import_bytes({.data = const_cast<std::byte*>(data), .size = size, .read_only = true, .file = file}, require,
                       Pin());
 }
@@ -64,6 +65,15 @@ Result<Import> Device::import_mapped(std::byte* data, std::size_t size, Require 
   DW_TRY(check_import(data, size));
   DW_TRY(check_sharing(info_.capabilities.import_sharing, require));
   return import_bytes({.data = data, .size = size}, require, Pin());
+}
+
+Result<void> Device::check_room(std::uint64_t weights_bytes) {
+  if (info_.capabilities.weights_sharing != Sharing::copied) return {};
+  const auto free = free_memory();
+  if (!free || weights_bytes <= *free) return {};
+  return fail(ErrorCode::out_of_memory,
+              fmt::format("The device ({}) has {} of its memory free, and the weights take {}.", info_.name,
+                          format_bytes(*free), format_bytes(weights_bytes)));
 }
 
 Result<void> Device::check_import(const std::byte* data, std::size_t size) const {

@@ -87,12 +87,19 @@ class Device {
   Result<Import> import(Region& region, ByteRange range, Require require = Require::no_copy);
 
   /// Imports `size` read-only bytes of the host at `data` (model weights mapped from
-  /// a file), which must outlive the Import and not change. Fails as import() does.
+  /// a file), which must outlive the Import and not change. Fails as import() does and as check_room().
   Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy,
                                   FileBytes file = {});
   /// Imports bytes of the host, for reading and writing, that lie in no Region of this process; the caller keeps them
   /// where they are. Fails as import() does.
   Result<Import> import_mapped(std::byte* data, std::size_t size, Require require);
+
+  /// out_of_memory: weights are copied to the device, and less of its memory is free than they take. That may change at
+  /// any time: what passes may still find no room.
+  Result<void> check_room(std::uint64_t weights_bytes);
+
+  /// Bytes of memory of its own that nobody uses now; nothing where it has none or its driver does not tell.
+  std::optional<std::uint64_t> free_memory() { return free_memory_impl(); }
 
   /// A graph was built, with memory for its tensors: called once, before it runs. It stays where it is until forget().
   /// unsupported, out_of_memory: the device cannot run it.
@@ -157,6 +164,7 @@ class Device {
   /// less than they promise (a driver that refuses a file's mapping, which is copied then), never silently.
   virtual Result<Imported> import_impl(const HostBytes& bytes) = 0;
   virtual void release_impl(ggml_backend_buffer_t buffer) noexcept { ggml_backend_buffer_free(buffer); }
+  virtual std::optional<std::uint64_t> free_memory_impl() { return std::nullopt; }
   virtual Result<void> adopt_impl(ggml_cgraph*) { return {}; }
   virtual void forget_impl(const ggml_cgraph*) noexcept {}
   /// Called by one thread at a time, with tensors that all have their memory.
@@ -193,7 +201,8 @@ enum class WorkerUse {
 
 struct DeviceOptions {
   int threads = 0;  ///< host threads that compute; 0: one for each core that the process may use
-  /// Bytes of weights that it will have to hold; 0: not known. A card with less memory is too small.
+  /// Bytes of weights that it will have to hold; 0: not known. A card with less memory, or with less of it free, is
+  /// too small.
   std::uint64_t weights_bytes = 0;
   /// Bytes of a card's memory for copies of KV rows (device/mirror); 0: they are read over the bus; without a value:
   /// half of what is free.
@@ -219,7 +228,7 @@ std::vector<std::string> device_names();
 /// Opens a device by its name: "cpu", "null", "metal", "cuda:N", "vulkan:N" (without a number: the first one), or
 /// "auto": the first one with hardware of its own that opens, else the CPU; what was passed over is logged.
 /// not_found: no such kind or number, with those that there are; unavailable: no driver; unsupported: one that cannot
-/// be used, and why; out_of_memory: too small a card.
+/// be used, and why; out_of_memory: too small a card, or one that others have filled.
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options = {});
 
 }  // namespace driftwood

@@ -1,4 +1,4 @@
-// Which device a name means, and what "auto" takes and says where hardware is missing, broken or too small.
+// Which device a name means, and what "auto" takes and says where hardware is missing, broken, too small or full.
 #include "device/choice.hpp"
 
 #include <gmock/gmock.h>
@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr std::uint64_t kCardBytes = 2'000'000'000;
+constexpr std::uint64_t kFreeBytes = 500'000'000;
 
 bool yes() { return true; }
 bool no() { return false; }
@@ -30,6 +31,11 @@ DeviceListing listing(std::string name, std::string description, bool hardware) 
 }
 Result<std::unique_ptr<Device>> open_null(std::uint32_t, const DeviceOptions&) {
   return create_null_device(std::make_shared<NullDeviceControl>());
+}
+/// A card that others have filled but for kFreeBytes.
+Result<std::unique_ptr<Device>> open_filled(std::uint32_t, const DeviceOptions&) {
+  return create_null_device(
+      std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = Sharing::copied, .free_memory = kFreeBytes}));
 }
 Result<std::unique_ptr<Device>> open_broken(std::uint32_t, const DeviceOptions&) {
   return fail(ErrorCode::unavailable, "The card does not answer.");
@@ -105,7 +111,9 @@ TEST(Auto, FallsBackToTheCpuAndSaysSo) {
     const Choice choice = choose({kind, cpu()}, "auto");
     ASSERT_TRUE(choice.device) << reason;
     EXPECT_THAT(choice.log, HasSubstr(reason));
-    EXPECT_THAT(choice.log, HasSubstr("warning: No device with hardware of its own can be used: the CPU computes."));
+    EXPECT_THAT(choice.log,
+                AllOf(HasSubstr("warning: No device with hardware of its own can be used: the CPU computes."),
+                      Not(HasSubstr("A program"))));
   }
 }
 
@@ -129,6 +137,28 @@ TEST(Auto, PassesOverACardThatIsTooSmallForTheWeights) {
                                 HasSubstr("the CPU computes.")));
 }
 
+TEST(Auto, PassesOverACardThatOthersHaveFilled) {
+  const std::vector<DeviceDriver> kinds{cards(open_filled), cpu()};
+  const Choice fits = choose(kinds, "auto", {.weights_bytes = kFreeBytes});
+  ASSERT_TRUE(fits.device);
+  EXPECT_EQ((*fits.device)->free_memory(), kFreeBytes);
+  const Choice choice = choose(kinds, "auto", {.weights_bytes = kFreeBytes + 1'000'000});
+  ASSERT_TRUE(choice.device);
+  EXPECT_EQ((*choice.device)->free_memory(), std::nullopt) << "the CPU's";
+  EXPECT_THAT(choice.log, AllOf(HasSubstr("The device cuda:1 (A card) is not used. The device (null) has 500.0 MB of "
+                                          "its memory free, and the weights take 501.0 MB."),
+                                HasSubstr("the CPU computes.")));
+}
+
+TEST(Listing, IsBestFirstAndHasAKindWithoutDevicesWithItsReason) {
+  const std::vector<DeviceDriver> kinds{without_driver(), pretended(), cpu(), cards(open_null)};
+  const std::vector<DeviceListing> all = list_devices_of(kinds);
+  std::vector<std::string> names;
+  for (const DeviceListing& device : all) names.push_back(device.info.name);
+  ASSERT_THAT(names, ::testing::ElementsAre("cuda:1", "cpu", "vulkan:0", "vulkan", "cuda:0"));
+  EXPECT_THAT(all[3].obstacle, HasSubstr("No Vulkan driver is installed."));
+}
+
 TEST(NamedDevice, ThatCannotBeUsedIsAnErrorAndNeverAnotherDevice) {
   const std::vector<DeviceDriver> kinds{cards(open_broken), without_driver(), cpu()};
   expect_refused(choose(kinds, "vulkan"), ErrorCode::unavailable, "No Vulkan driver is installed.");
@@ -139,6 +169,8 @@ TEST(NamedDevice, ThatCannotBeUsedIsAnErrorAndNeverAnotherDevice) {
   expect_refused(choose(kinds, "cuda:1", {.weights_bytes = 3'000'000'000}), ErrorCode::out_of_memory,
                  "The device cuda:1 (A card) is too small. Its memory (2.0 GB) is less than the weights take (3.0 "
                  "GB).");
+  expect_refused(choose({cards(open_filled)}, "cuda:1", {.weights_bytes = 1'000'000'000}), ErrorCode::out_of_memory,
+                 "The device (null) has 500.0 MB of its memory free, and the weights take 1.0 GB.");
 }
 
 TEST(NamedDevice, WithAnIndexThatThereIsNotIsAnErrorWithThoseThatThereAre) {

@@ -55,6 +55,24 @@ TEST_F(EmbedTest, RuntimeTellsItsDevice) {
   EXPECT_THAT(device_names(), ::testing::Contains("null"));
 }
 
+#ifdef DW_TEST_FAULT_WORKER
+TEST_F(EmbedTest, ACardWithoutRoomForTheWeightsIsRefusedBeforeOneIsLoaded) {
+  // The null device of this worker has 1 MiB free.
+  ASSERT_EQ(setenv("DRIFTWOOD_DEVICE_WORKER", DW_TEST_FAULT_WORKER, 1), 0);
+  const auto create = [](std::uint64_t weights) {
+    return Runtime::create({.device = "null",
+                            .device_worker = DeviceWorker::on,
+                            .expected_weights_bytes = weights,
+                            .cache_programs = false});
+  };
+  EXPECT_TRUE(create(1 << 20));
+  const auto refused = create(3'000'000);
+  unsetenv("DRIFTWOOD_DEVICE_WORKER");
+  EXPECT_EQ(code_of(refused), ErrorCode::out_of_memory);
+  EXPECT_EQ(refused.error().message, "The device (null) has 1.0 MB of its memory free, and the weights take 3.0 MB.");
+}
+#endif
+
 TEST_F(EmbedTest, ErrorsPassThroughWithTheirSentences) {
   EXPECT_EQ(code_of(Runtime::create({.device = "abacus", .cache_programs = false})), ErrorCode::not_found);
   EXPECT_EQ(code_of(Runtime::create({.device = "null", .cache_programs = false, .actor_threads = 0})),

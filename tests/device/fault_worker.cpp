@@ -1,5 +1,6 @@
-// A device worker whose devices are those of tests: the null device in its kinds, and one that computes as it does and
-// fails as its name says ("faulty:abort:3" ends the process in its third computation).
+// A device worker whose devices are those of tests: the null device in its kinds, of which "null" is a card that has
+// 1 MiB free, and one that computes as it does and fails as its name says ("faulty:abort:3" ends the process in its
+// third computation).
 #include <ggml-cpu.h>
 #include <unistd.h>
 
@@ -64,6 +65,7 @@ Result<std::unique_ptr<Device>> open(const std::string& name, const DeviceOption
   const auto null = [](const NullDeviceOptions& options) {
     return create_null_device(std::make_shared<NullDeviceControl>(options));
   };
+  if (name == "null") return null({.sharing = Sharing::copied, .free_memory = kMiB});
   if (name == "null_over_bus") return null({.sharing = Sharing::mapped_over_bus, .host_kernels = false});
   if (name == "null_copied") return null({.sharing = Sharing::copied});
   if (name == "null_coarse") return null({.import_alignment = 4096, .tensor_alignment = 64, .max_import = kMiB});

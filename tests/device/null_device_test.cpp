@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "device/gemm.hpp"
@@ -123,6 +124,23 @@ TEST(NullDevice, RefusesAnAlignmentThatCannotBe) {
     ASSERT_FALSE(device);
     EXPECT_EQ(device.error().code, ErrorCode::invalid_argument);
     EXPECT_THAT(device.error().message, HasSubstr("Import alignment (" + std::to_string(alignment) + ")"));
+  }
+}
+
+TEST(NullDevice, TakesWeightsThatFitWhatIsFreeAndCopiesNothingOfOthers) {
+  alignas(64) static constexpr std::array<std::byte, 8192> weights{};
+  for (const Sharing sharing : {Sharing::copied, Sharing::mapped_over_bus}) {
+    const auto device = create_null_device(std::make_shared<NullDeviceControl>(
+                                               NullDeviceOptions{.sharing = sharing, .free_memory = 4096}))
+                            .value();
+    EXPECT_TRUE(device->import_read_only(weights.data(), 4096, Require::any));
+    const std::uint64_t copied = device->bytes_copied();
+    const auto import = device->import_read_only(weights.data(), 4097, Require::any);
+    EXPECT_EQ(device->bytes_copied(), copied);
+    ASSERT_EQ(import.has_value(), sharing != Sharing::copied) << "only copies need its memory";
+    if (import) continue;
+    EXPECT_EQ(import.error().code, ErrorCode::out_of_memory);
+    EXPECT_EQ(import.error().message, "The device (null) has 4.1 kB of its memory free, and the weights take 4.1 kB.");
   }
 }
 

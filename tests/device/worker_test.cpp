@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -123,6 +124,11 @@ TEST(Worker, ThatEndsEachTimeIsLostAtLast) {
   EXPECT_EQ(device->import(*region, {0, region->size()}).error().code, ErrorCode::device_lost);
 }
 
+TEST(Worker, IsThereWhereItIsAskedFor) {
+  EXPECT_TRUE(open_device("null", {.worker = WorkerUse::on}).value()->info().in_worker);
+  EXPECT_FALSE(open_device("null", {.worker = WorkerUse::off}).value()->info().in_worker);
+}
+
 TEST(Worker, ThatCannotStartSaysWhy) {
   const auto dies = worker::open_worker_device("dies", {.program = DW_TEST_FAULT_WORKER, .device = {}});
   ASSERT_FALSE(dies);
@@ -134,6 +140,17 @@ TEST(Worker, ThatCannotStartSaysWhy) {
   const auto unknown = worker::open_worker_device("abacus", {.program = DW_TEST_FAULT_WORKER, .device = {}});
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
+}
+
+TEST(Worker, TellsWhatIsFreeOnItsDevice) {
+  EXPECT_EQ(open("null")->free_memory(), kMiB);
+  EXPECT_EQ(open("null_copied")->free_memory(), std::nullopt);
+  const auto device = open("null");
+  alignas(64) static constexpr std::array<std::byte, kMiB + 64> weights{};
+  const auto import = device->import_read_only(weights.data(), weights.size(), Require::any);
+  ASSERT_FALSE(import);
+  EXPECT_EQ(import.error().code, ErrorCode::out_of_memory);
+  EXPECT_TRUE(device->import_read_only(weights.data(), kMiB, Require::any));
 }
 
 TEST(Worker, EndsWithItsDevice) {

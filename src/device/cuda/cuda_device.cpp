@@ -25,10 +25,12 @@ constexpr std::size_t kTensorAlignment = 16;
 
 constexpr std::size_t kImportAlignment = 32;
 
-std::size_t free_memory() {
+/// Of the thread's device; nothing where it cannot be asked.
+std::optional<std::size_t> free_memory() {
   std::size_t free = 0;
   std::size_t total = 0;
-  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+  if (!check(cudaMemGetInfo(&free, &total), "asking for the free memory")) return std::nullopt;
+  return free;
 }
 
 class CudaDevice final : public Device {
@@ -65,6 +67,12 @@ class CudaDevice final : public Device {
     ggml_backend_buffer_free(buffer);
   }
 
+  /// Where the host's memory is the device's, the system gives up its caches for it.
+  std::optional<std::uint64_t> free_memory_impl() override {
+    const bool card = info().capabilities.import_sharing == Sharing::mapped_over_bus;
+    return card && choose() ? free_memory() : std::nullopt;
+  }
+
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
     DW_TRY(choose());
     DW_TRY(result_of(ggml_backend_graph_compute(backend_.get(), graph)));
@@ -77,7 +85,7 @@ class CudaDevice final : public Device {
 
   Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model) override {
     DW_TRY(choose());
-    return cuda::make_decoder(number_, model, free_memory() / 2);
+    return cuda::make_decoder(number_, model, free_memory().value_or(0) / 2);
   }
 
   int number_;
@@ -125,7 +133,7 @@ Result<std::unique_ptr<Device>> create_device(int number, DeviceInfo info, ggml_
   }
   const bool card = info.capabilities.import_sharing == Sharing::mapped_over_bus;
   auto device = std::make_unique<CudaDevice>(number, std::move(info), backend, made);
-  const std::size_t budget = options.mirror_budget.value_or(card ? free_memory() / 2 : 0);
+  const std::size_t budget = options.mirror_budget.value_or(card ? free_memory().value_or(0) / 2 : 0);
   if (budget != 0) {
     if (auto added = device->add_mirrors(budget); !added) {
       log(LogLevel::warning,

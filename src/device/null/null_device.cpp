@@ -59,6 +59,8 @@ class NullDevice final : public Device {
     return Imported{buffer, sharing};
   }
 
+  std::optional<std::uint64_t> free_memory_impl() override { return control_->options().free_memory; }
+
   void release_impl(ggml_backend_buffer_t buffer) noexcept override {
     copies() ? mirrors_.remove(buffer) : ggml_backend_buffer_free(buffer);
   }

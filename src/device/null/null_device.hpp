@@ -16,11 +16,12 @@ namespace driftwood {
 /// own: what a graph reads is copied in before it runs, what it wrote is copied out after.
 struct NullDeviceOptions {
   Sharing sharing = Sharing::same_memory;
-  std::size_t import_alignment = 32;  ///< bytes, a power of two, at least 32
-  std::size_t tensor_alignment = 1;   ///< bytes, a power of two
-  std::size_t max_import = SIZE_MAX;  ///< bytes
-  bool host_kernels = true;           ///< off: custom operators are unsupported, as on a GPU
-  std::size_t mirror_chunks = 0;      ///< of 64 KiB, for mirrors of guest memory; 0: it has none
+  std::size_t import_alignment = 32;                        ///< bytes, a power of two, at least 32
+  std::size_t tensor_alignment = 1;                         ///< bytes, a power of two
+  std::size_t max_import = SIZE_MAX;                        ///< bytes
+  bool host_kernels = true;                                 ///< off: custom operators are unsupported, as on a GPU
+  std::size_t mirror_chunks = 0;                            ///< of 64 KiB, for mirrors of guest memory; 0: it has none
+  std::optional<std::uint64_t> free_memory = std::nullopt;  ///< bytes of its own; without a value: it does not tell
 };
 
 /// Shared by a test and its device. Any thread may call.

@@ -43,6 +43,16 @@ class VulkanDevice final : public Device {
     return upload(bytes.data, bytes.size);
   }
 
+  std::optional<std::uint64_t> free_memory_impl() override {
+    const auto asked = guarded("asking for the free memory", [&]() -> Result<std::uint64_t> {
+      std::size_t free = 0;
+      std::size_t total = 0;
+      ggml_backend_dev_memory(device_, &free, &total);
+      return free <= total ? free : 0;  // ggml subtracts what is used, which may be more than the driver grants
+    });
+    return asked ? std::optional(*asked) : std::nullopt;
+  }
+
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
     DW_TRY(check_alignment(graph));
     // ggml's descriptor sets are used again by its next graph, and go with its context.

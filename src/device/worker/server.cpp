@@ -56,6 +56,7 @@ class Server {
       case Kind::graph: return take_graph(packet.id);
       case Kind::run: return run(packet.id);
       case Kind::read: return read(packet.id);
+      case Kind::room: return room();
       default: return broken("request");
     }
   }
@@ -156,6 +157,11 @@ class Server {
     if (!reader.ended() || found == graphs_.end() || size > letters_->capacity()) return broken("read");
     large_answer_ = static_cast<std::size_t>(size);
     return found->second->read(tensor, letters_->answers().first(*large_answer_));
+  }
+
+  Result<void> room() {
+    if (const auto free = device_->free_memory()) answer_.put<std::uint64_t>(*free);
+    return {};
   }
 
   HostedGraph::FindImport finder() const {

@@ -30,8 +30,9 @@ enum class Kind : std::uint32_t {
   forget,    ///< graph `id`; no answer
   run,       ///< graph `id`. Body: RunRequest; answer: u64, bytes copied
   read,      ///< graph `id`; body: u32 tensor, u64 bytes; answer: the bytes
+  room,      ///< answer: u64, the free bytes of the device's memory; empty: it does not tell
 };
-inline constexpr std::uint32_t kKinds = 10;
+inline constexpr std::uint32_t kKinds = 11;
 
 struct Packet {
   static constexpr std::uint32_t kMagic = 0x31577744;  // "DwW1"

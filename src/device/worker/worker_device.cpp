@@ -40,6 +40,13 @@ class WorkerDevice final : public Device {
     std::uint64_t worker = 0;
   };
 
+  std::optional<std::uint64_t> free_memory_impl() override {
+    const std::lock_guard lock(mutex_);
+    const auto answer = ask_twice("a question", [](Connection& worker) { return worker.ask({.kind = Kind::room}); });
+    if (!answer || answer->size() != sizeof(std::uint64_t)) return std::nullopt;
+    return Reader(*answer).get<std::uint64_t>();
+  }
+
   // ---- what the node's buffers stand for
 
   Result<Imported> import_impl(const HostBytes& bytes) override {
