@@ -29,6 +29,7 @@ function(driftwood_test name)
   endif()
   gtest_discover_tests(${target}
     TEST_PREFIX "${arg_LABEL}/${name}/"
+    NO_PRETTY_VALUES # what a test is run for has a name of its own: values may be shown as bytes
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")

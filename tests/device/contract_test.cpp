@@ -16,6 +16,7 @@
 #include "device/graph.hpp"
 #include "device/null/null_device.hpp"
 #include "device/worker/worker_device.hpp"
+#include "support/test_name.hpp"
 
 namespace driftwood {
 namespace {
@@ -384,11 +385,7 @@ TEST_P(DeviceContract, CancelEndsAComputationThatRunsAndTheNextOneIsWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceContract, ::testing::ValuesIn(kinds()),
-                         [](const ::testing::TestParamInfo<Kind>& kind) {
-                           std::string name = kind.param.name;
-                           std::ranges::replace_if(name, [](char c) { return std::isalnum(c) == 0; }, '_');
-                           return name;
-                         });
+                         [](const auto& kind) { return testing::test_name(kind.param.name); });
 
 TEST(OpenDevice, KnowsItsNamesAndRefusesOthers) {
   const std::vector<std::string> names = device_names();

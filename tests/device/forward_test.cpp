@@ -349,7 +349,8 @@ TEST_P(Pool, ModelsInUseAreNotUnloaded) {
   EXPECT_TRUE(pool.open("b"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Pool, ::testing::Values(AttentionKind::automatic));
+INSTANTIATE_TEST_SUITE_P(Models, Pool, ::testing::Values(AttentionKind::automatic),
+                         [](const auto&) { return "automatic"; });
 
 }  // namespace
 }  // namespace driftwood

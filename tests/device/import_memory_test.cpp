@@ -7,6 +7,7 @@
 
 #include "device/device.hpp"
 #include "device/gemm.hpp"
+#include "support/test_name.hpp"
 
 namespace driftwood {
 namespace {
@@ -43,7 +44,8 @@ TEST_P(ImportMemory, OfSixteenMebibytesAddsNone) {
   RecordProperty("added_bytes", std::to_string(added));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, ImportMemory, ::testing::ValuesIn(device_names()));
+INSTANTIATE_TEST_SUITE_P(Devices, ImportMemory, ::testing::ValuesIn(device_names()),
+                         [](const auto& test) { return testing::test_name(test.param); });
 
 }  // namespace
 }  // namespace driftwood

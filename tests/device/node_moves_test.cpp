@@ -2,13 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "chat/protocol.hpp"
 #include "device/null/null_device.hpp"
 #include "llm/model_pool.hpp"
 #include "node_fixture.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_name.hpp"
 #include "tools/random_model.hpp"
 
 namespace driftwood {
@@ -159,11 +158,8 @@ TEST_P(NodeMoves, EightBitKvIsComputedOrRefusedWithASentence) {
   EXPECT_EQ(other_->say(id, "hello").verb, chat::kAnswer);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, NodeMoves, ::testing::ValuesIn(other_devices()), [](const auto& test) {
-  std::string name = test.param;
-  std::ranges::replace_if(name, [](char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Devices, NodeMoves, ::testing::ValuesIn(other_devices()),
+                         [](const auto& test) { return test_name(test.param); });
 
 }  // namespace
 }  // namespace driftwood

@@ -11,6 +11,7 @@
 
 #include "support/libllama_reference.hpp"
 #include "support/sequence.hpp"
+#include "support/test_name.hpp"
 
 namespace driftwood {
 namespace {
@@ -131,11 +132,8 @@ TEST_P(DeviceParity, GoesOnWithMemoryThatAnotherDeviceWrote) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DeviceParity);
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceParity, ::testing::ValuesIn(other_devices()), [](const auto& test) {
-  std::string name = test.param;
-  std::ranges::replace_if(name, [](char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceParity, ::testing::ValuesIn(other_devices()),
+                         [](const auto& test) { return test_name(test.param); });
 
 }  // namespace
 }  // namespace driftwood
