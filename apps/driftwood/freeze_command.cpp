@@ -58,27 +58,32 @@ Result<void> grant(const FreezeOptions& options, ActorOptions& actor) {
   return {};
 }
 
-/// The built-in actor with a conversation set up.
-Result<std::unique_ptr<ChatSession>> start_chat(const FreezeOptions& options, SnapshotHost& host, bool show_progress) {
+/// Those that the actor may open; the built-in one has one model, which is fetched where it is missing.
+Result<std::vector<ResolvedModel>> models_of(const FreezeOptions& options, bool show_progress) {
+  if (!options.guest.empty()) return find_models(options.models);
   if (options.models.size() > 1) {
     return fail(ErrorCode::invalid_argument, "The chat actor has one model, and " +
                                                  std::to_string(options.models.size()) + " were named with --model.");
   }
   const std::string wanted = options.models.empty() ? "" : options.models[0];
-  DW_TRY_ASSIGN(const ResolvedModel model,
-                find_or_fetch_model(wanted, {.offline = options.offline, .show_progress = show_progress}));
-  DW_TRY(host.runtime.models->add(model.name, model.path));
-  host.options.host.grants.models = {model.name};
-  ProgressBar bar("loading " + model.name, show_progress);
-  DW_TRY(host.runtime.models->open(model.name, [&](double fraction) { bar.update(fraction); }));
-  return ChatSession::start(host.program, host.options, options.conversation.settings_for(model.name));
+  DW_TRY_ASSIGN(auto model, find_or_fetch_model(wanted, {.offline = options.offline, .show_progress = show_progress}));
+  return std::vector{std::move(model)};
+}
+
+/// The built-in actor with a conversation set up.
+Result<std::unique_ptr<ChatSession>> start_chat(const FreezeOptions& options, const std::string& model,
+                                                SnapshotHost& host, bool show_progress) {
+  ProgressBar bar("loading " + model, show_progress);
+  DW_TRY(host.runtime.models->open(model, [&](double fraction) { bar.update(fraction); }));
+  return ChatSession::start(host.program, host.options, options.conversation.settings_for(model));
 }
 
 Result<std::unique_ptr<ChatSession>> start(const FreezeOptions& options, SnapshotHost& host, bool show_progress) {
   DW_TRY(grant(options, host.options));
   DW_TRY_ASSIGN(host.file, chat_program(options.guest));
   host.options.program_name = host.file.name;
-  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime, model_files(options.models)));
+  DW_TRY_ASSIGN(const auto models, models_of(options, show_progress));
+  DW_TRY_ASSIGN(host.runtime, Runtime::open(options.runtime, files_of(models)));
   host.options.host.device = host.runtime.device.get();
   host.options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   host.options.host.models = host.runtime.models.get();
@@ -88,8 +93,8 @@ Result<std::unique_ptr<ChatSession>> start(const FreezeOptions& options, Snapsho
                 "The module \"" + host.file.name +
                     "\" does not export driftwood_receive, so it is no actor that rests between messages.");
   }
-  if (options.guest.empty()) return start_chat(options, host, show_progress);
-  DW_TRY(grant_models(options.models, *host.runtime.models, host.options.host.grants));
+  DW_TRY(grant_models(models, *host.runtime.models, host.options.host.grants));
+  if (options.guest.empty()) return start_chat(options, models.front().name, host, show_progress);
   DW_TRY_ASSIGN(auto actor, Actor::spawn(host.program, host.options));
   return ChatSession::adopt(std::move(actor));
 }

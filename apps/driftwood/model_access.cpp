@@ -48,23 +48,26 @@ Result<ResolvedModel> resolve_spec(const ModelStore& store, const std::string& s
 
 }  // namespace
 
-std::vector<std::filesystem::path> model_files(const std::vector<std::string>& specs) {
-  std::vector<std::filesystem::path> files;
-  const auto folder = model_store_path();
-  if (!folder) return files;
-  const ModelStore store(*folder);
-  for (const std::string& spec : specs) {
-    if (auto model = resolve_spec(store, spec)) files.push_back(std::move(model->path));
-  }
-  return files;
-}
-
-Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants) {
-  if (specs.empty()) return {};
+Result<std::vector<ResolvedModel>> find_models(const std::vector<std::string>& specs) {
+  std::vector<ResolvedModel> models;
+  if (specs.empty()) return models;
   DW_TRY_ASSIGN(const auto folder, model_store_path());
   const ModelStore store(folder);
   for (const std::string& spec : specs) {
-    DW_TRY_ASSIGN(const ResolvedModel model, resolve_spec(store, spec));
+    DW_TRY_ASSIGN(auto model, resolve_spec(store, spec));
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+std::vector<std::filesystem::path> files_of(std::span<const ResolvedModel> models) {
+  std::vector<std::filesystem::path> files;
+  for (const ResolvedModel& model : models) files.push_back(model.path);
+  return files;
+}
+
+Result<void> grant_models(std::span<const ResolvedModel> models, ModelPool& pool, Grants& grants) {
+  for (const ResolvedModel& model : models) {
     DW_TRY(pool.add(model.name, model.path));
     grants.models.insert(model.name);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,11 @@ struct ModelAccess {
 
 /// A name or path (empty: the default model); one of the catalogue that is not here yet is fetched, which is said.
 Result<ResolvedModel> find_or_fetch_model(const std::string& name_or_path, const ModelAccess& access);
-/// The files of the models of "NAME" and "NAME=PATH", those left out that are not here.
-std::vector<std::filesystem::path> model_files(const std::vector<std::string>& specs);
-/// Makes the models of "NAME" and "NAME=PATH" known to `pool`, and grants them.
-Result<void> grant_models(const std::vector<std::string>& specs, ModelPool& pool, Grants& grants);
+/// The models of "NAME" and "NAME=PATH", under the names that guests will know. not_found: one is not here.
+Result<std::vector<ResolvedModel>> find_models(const std::vector<std::string>& specs);
+std::vector<std::filesystem::path> files_of(std::span<const ResolvedModel> models);
+/// Makes the models known to `pool`, and grants them.
+Result<void> grant_models(std::span<const ResolvedModel> models, ModelPool& pool, Grants& grants);
 /// Fetches with a progress bar; the path of the model's file.
 Result<std::filesystem::path> fetch_with_progress(const ModelStore& store, const CatalogueModel& model,
                                                   bool show_progress);

@@ -66,12 +66,13 @@ Result<int> run(const RunOptions& options) {
     DW_TRY_ASSIGN(actor_options.limits.run_time, parse_duration(options.timeout));
   }
   actor_options.determinism = options.determinism;
-  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime, model_files(options.models)));
+  DW_TRY_ASSIGN(const auto models, find_models(options.models));
+  DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options.runtime, files_of(models)));
   actor_options.host.device = runtime.device.get();
   actor_options.host.priority = static_cast<std::int8_t>(options.runtime.priority);
   actor_options.host.models = runtime.models.get();
   actor_options.host.log = log_guest_line;
-  DW_TRY(grant_models(options.models, *runtime.models, actor_options.host.grants));
+  DW_TRY(grant_models(models, *runtime.models, actor_options.host.grants));
 
   DW_TRY_ASSIGN(auto program, Program::load(*runtime.engine, arguments[0], {.freezable = false}));
   if (program->kind() != ProgramKind::command) {
