@@ -17,6 +17,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr std::uint32_t kMostDirect = 8;   // query rows for which keys and values are read where they lie
 constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads
 constexpr std::uint32_t kSums = 4;         // of a score, each over every fourth dimension; added up in order
+// Of them, how many take turns, so that a sum does not wait for itself: as the register file allows.
+constexpr std::uint32_t kSumsAtOnce = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? kSums : 1;
 
 #if HWY_TARGET == HWY_SCALAR
 template <std::uint32_t kRows, typename Row>
@@ -61,27 +63,43 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
   const Float d;
   const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   for (std::uint32_t begin = 0; begin < rows.n; begin += kLanes) {
+    const std::byte* const* tokens = rows.keys + begin;
+    const std::byte* padded[kLanes];
+    if (rows.n - begin < kLanes) {
+      for (std::uint32_t t = 0; t < kLanes; ++t) padded[t] = rows.keys[HWY_MIN(begin + t, rows.n - 1)];
+      tokens = padded;
+    }
+    for (std::uint32_t t = begin; t < HWY_MIN(begin + kLanes, n_next); ++t) {
+      prefetch(next->keys[t] + offset, Row::bytes(head_dim));
+    }
     Vec sums[kRows][kSums];
+    HWY_UNROLL(4)
     for (std::uint32_t r = 0; r < kRows; ++r) {
+      HWY_UNROLL(4)
       for (std::uint32_t i = 0; i < kSums; ++i) sums[r][i] = hn::Zero(d);
     }
-    const std::byte* tokens[kSums][kQuadTokens];
-    for (std::uint32_t t = 0; t < kLanes; ++t) {
-      tokens[t % kSums][t / kSums] = rows.keys[HWY_MIN(begin + t, rows.n - 1)];
-      if (begin + t < n_next) prefetch(next->keys[begin + t] + offset, Row::bytes(head_dim));
-    }
-    for (std::size_t dimension = 0; dimension < head_dim; dimension += kLanes) {
-      for (std::uint32_t i = 0; i < kSums; ++i) {
-        Vec keys[kQuadTokens];
-        Row::load_quads(tokens[i], offset, dimension, keys);
-        for (std::size_t s = 0; s < kQuadTokens; ++s) {
+    for (std::size_t dimension = 0; dimension < head_dim; dimension += Row::kUnits * kQuad) {
+      HWY_UNROLL(4)
+      for (std::uint32_t first = 0; first < kSums; first += kSumsAtOnce) {
+        Vec keys[kSumsAtOnce][Row::kUnits];
+        HWY_UNROLL(4)
+        for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
+          Row::load_quads(tokens + first + i, offset, dimension, keys[i]);
+        }
+        HWY_UNROLL(4)
+        for (std::size_t s = 0; s < Row::kUnits; ++s) {
+          HWY_UNROLL(4)
           for (std::uint32_t r = 0; r < kRows; ++r) {
             const Vec query = hn::LoadDup128(d, q + r * head_dim + dimension + s * kQuad);
-            sums[r][i] = hn::MulAdd(query, keys[s], sums[r][i]);
+            HWY_UNROLL(4)
+            for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
+              sums[r][first + i] = hn::MulAdd(query, keys[i][s], sums[r][first + i]);
+            }
           }
         }
       }
     }
+    HWY_UNROLL(4)
     for (std::uint32_t r = 0; r < kRows; ++r) hn::StoreU(add_partial_sums(sums[r]), d, scores + r * kChunk + begin);
   }
 }

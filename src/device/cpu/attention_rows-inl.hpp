@@ -43,23 +43,30 @@ HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
 }
 
 #if HWY_TARGET != HWY_SCALAR
-/// The 64-bit units of kQuadTokens rows, exchanged: out[s] has unit s of each row.
+/// The first one or two units of 64 bits of kQuadTokens rows, which are every kQuad-th of `rows`: out[s] has unit s of
+/// each.
 template <typename D64>
-HWY_INLINE void exchange_units(D64 d, const hn::Vec<D64>* rows, hn::Vec<D64>* out) {
-  if constexpr (kQuadTokens == 1) {
-    out[0] = rows[0];
+HWY_INLINE void load_units(D64 d, const std::byte* const* rows, std::size_t offset, hn::Vec<D64>* out) {
+  const hn::CappedTag<hn::TFromD<D64>, 2> pair;
+  const hn::Repartition<std::uint8_t, decltype(pair)> bytes;
+  const auto load = [&](std::size_t row) HWY_ATTR {
+    const std::byte* from = rows[row * kQuad] + offset;
+    return hn::BitCast(pair, hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(from)));
+  };
+  if constexpr (kQuadTokens == 4) {
+    // Rows come side by side, so that units change places within 128 bits only.
+    const auto even = hn::Combine(d, load(2), load(0));
+    const auto odd = hn::Combine(d, load(3), load(1));
+    out[0] = hn::InterleaveLower(d, even, odd);
+    out[1] = hn::InterleaveUpper(d, even, odd);
   } else if constexpr (kQuadTokens == 2) {
-    out[0] = hn::InterleaveLower(d, rows[0], rows[1]);
-    out[1] = hn::InterleaveUpper(d, rows[0], rows[1]);
+    const auto even = load(0);
+    const auto odd = load(1);
+    out[0] = hn::InterleaveLower(d, even, odd);
+    out[1] = hn::InterleaveUpper(d, even, odd);
   } else {
-    const auto even01 = hn::InterleaveLower(d, rows[0], rows[1]);
-    const auto odd01 = hn::InterleaveUpper(d, rows[0], rows[1]);
-    const auto even23 = hn::InterleaveLower(d, rows[2], rows[3]);
-    const auto odd23 = hn::InterleaveUpper(d, rows[2], rows[3]);
-    out[0] = hn::ConcatLowerLower(d, even23, even01);
-    out[1] = hn::ConcatLowerLower(d, odd23, odd01);
-    out[2] = hn::ConcatUpperUpper(d, even23, even01);
-    out[3] = hn::ConcatUpperUpper(d, odd23, odd01);
+    const hn::Repartition<std::uint8_t, D64> d8;
+    out[0] = hn::BitCast(d, hn::LoadU(d8, reinterpret_cast<const std::uint8_t*>(rows[0] + offset)));
   }
 }
 #endif
@@ -78,20 +85,18 @@ struct HalfRow {
   }
 
 #if HWY_TARGET != HWY_SCALAR
-  /// kLanes elements of kQuadTokens rows at `data` + `offset`: out[s] has elements 4s to 4s + 3 of each row.
+  static constexpr std::size_t kUnits = HWY_MIN(kQuadTokens, 2);  // that load_quads() loads
+
+  /// kUnits * kQuad elements of kQuadTokens rows, `offset` bytes behind every kQuad-th of `data`: out[s] has elements
+  /// 4s to 4s + 3 of each row.
   static HWY_INLINE void load_quads(const std::byte* const* data, std::size_t offset, std::size_t element, Vec* out) {
     const Float d;
     const hn::Rebind<hwy::float16_t, Float> dh;
-    const hn::Repartition<std::uint8_t, decltype(dh)> d8;
     const hn::Repartition<std::uint64_t, decltype(dh)> d64;
-    hn::Vec<decltype(d64)> rows[kQuadTokens];
-    hn::Vec<decltype(d64)> units[kQuadTokens];
-    for (std::size_t i = 0; i < kQuadTokens; ++i) {
-      const auto* from = reinterpret_cast<const std::uint8_t*>(data[i]) + offset + bytes(element);
-      rows[i] = hn::BitCast(d64, hn::LoadU(d8, from));
-    }
-    exchange_units(d64, rows, units);
-    for (std::size_t s = 0; s < kQuadTokens; ++s) out[s] = hn::PromoteTo(d, hn::BitCast(dh, units[s]));
+    hn::Vec<decltype(d64)> units[kUnits];
+    load_units(d64, data, offset + bytes(element), units);
+    HWY_UNROLL(4)
+    for (std::size_t s = 0; s < kUnits; ++s) out[s] = hn::PromoteTo(d, hn::BitCast(dh, units[s]));
   }
 #endif
 };
@@ -112,11 +117,13 @@ struct Q8Row {
   }
 
 #if HWY_TARGET != HWY_SCALAR
+  static constexpr std::size_t kUnits = kQuadTokens;
+
   static HWY_INLINE void load_quads(const std::byte* const* data, std::size_t offset, std::size_t element, Vec* out) {
     const Float d;
     const hn::CappedTag<float, kLanes / kQuadTokens> d_quad;
     alignas(64) float lines[kQuadTokens][kLanes];
-    for (std::size_t i = 0; i < kQuadTokens; ++i) hn::Store(Q8Row{data[i] + offset}.load(element), d, lines[i]);
+    for (std::size_t i = 0; i < kQuadTokens; ++i) hn::Store(Q8Row{data[i * kQuad] + offset}.load(element), d, lines[i]);
     alignas(64) float quads[kLanes];
     for (std::size_t s = 0; s < kQuadTokens; ++s) {
       for (std::size_t i = 0; i < kQuadTokens; ++i) {
