@@ -133,9 +133,7 @@ void run_matmul(ggml_tensor* result, int, int n_threads, void* data) {
       });
     }
   };
-  node.work.share(static_cast<std::uint32_t>(n_threads), [&] {
-    for (std::uint32_t i = node.work.take(); i < row_tasks * token_tiles; i = node.work.take()) do_task(i);
-  });
+  node.work.share(static_cast<std::uint32_t>(n_threads), row_tasks * token_tiles, do_task);
 }
 
 }  // namespace

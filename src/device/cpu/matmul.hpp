@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "device/cpu/packed_matrix.hpp"
-#include "device/cpu/work_counter.hpp"
+#include "device/cpu/work_parts.hpp"
 
 namespace driftwood::cpu {
 
@@ -36,7 +36,7 @@ struct MatmulNode {
   explicit MatmulNode(Crew* crew = nullptr) noexcept : work(crew) {}
 
   std::vector<const PackedMatrix*> weights;
-  WorkCounter work;
+  WorkParts work;
 
   std::uint32_t rows() const noexcept;
 };

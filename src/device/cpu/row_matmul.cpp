@@ -41,8 +41,8 @@ void run_row_matmul(ggml_tensor* result, int, int n_threads, void* data) {
   const ggml_vec_dot_t dot = ggml_get_type_traits_cpu(weight->type)->vec_dot;
   const std::int64_t n_rows = weight->ne[1];
   const std::int64_t n_tokens = result->ne[1];
-  const std::int64_t tasks = (n_rows + kRows - 1) / kRows;
-  const auto do_task = [&](std::int64_t task) {
+  const auto do_task = [&](std::uint32_t number) {
+    const std::int64_t task = number;
     for (std::int64_t first = 0; first < n_tokens; first += kTokens) {
       for (std::int64_t row = task * kRows; row < std::min(n_rows, (task + 1) * kRows); ++row) {
         for (std::int64_t token = first; token < std::min(n_tokens, first + kTokens); ++token) {
@@ -52,9 +52,8 @@ void run_row_matmul(ggml_tensor* result, int, int n_threads, void* data) {
       }
     }
   };
-  node.work.share(static_cast<std::uint32_t>(n_threads), [&] {
-    for (std::int64_t task = node.work.take(); task < tasks; task = node.work.take()) do_task(task);
-  });
+  const auto tasks = static_cast<std::uint32_t>((n_rows + kRows - 1) / kRows);
+  node.work.share(static_cast<std::uint32_t>(n_threads), tasks, do_task);
 }
 
 }  // namespace

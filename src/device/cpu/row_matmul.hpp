@@ -4,7 +4,7 @@
 
 #include <ggml.h>
 
-#include "device/cpu/work_counter.hpp"
+#include "device/cpu/work_parts.hpp"
 
 namespace driftwood::cpu {
 
@@ -15,7 +15,7 @@ ggml_tensor* convert_for(ggml_context* context, ggml_tensor* x, ggml_type type);
 struct RowMatmulNode {
   explicit RowMatmulNode(Crew* crew = nullptr) noexcept : work(crew) {}
 
-  WorkCounter work;
+  WorkParts work;
 };
 /// f32 [rows, n] = weight x activations, which are convert_for's of the weight's type.
 ggml_tensor* row_matmul(ggml_context* context, ggml_tensor* weight, ggml_tensor* activations, RowMatmulNode* node);
