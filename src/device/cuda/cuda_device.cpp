@@ -26,7 +26,7 @@ constexpr std::size_t kTensorAlignment = 16;
 constexpr std::size_t kImportAlignment = 32;
 
 /// Of the thread's device; nothing where it cannot be asked.
-std::optional<std::size_t> free_memory() {
+std::optional<std::size_t> free_bytes() {
   std::size_t free = 0;
   std::size_t total = 0;
   if (!check(cudaMemGetInfo(&free, &total), "asking for the free memory")) return std::nullopt;
@@ -70,7 +70,7 @@ class CudaDevice final : public Device {
   /// Where the host's memory is the device's, the system gives up its caches for it.
   std::optional<std::uint64_t> free_memory_impl() override {
     const bool card = info().capabilities.import_sharing == Sharing::mapped_over_bus;
-    return card && choose() ? free_memory() : std::nullopt;
+    return card && choose() ? free_bytes() : std::nullopt;
   }
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
@@ -85,7 +85,7 @@ class CudaDevice final : public Device {
 
   Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model) override {
     DW_TRY(choose());
-    return cuda::make_decoder(number_, model, free_memory().value_or(0) / 2);
+    return cuda::make_decoder(number_, model, free_bytes().value_or(0) / 2);
   }
 
   int number_;
@@ -133,7 +133,7 @@ Result<std::unique_ptr<Device>> create_device(int number, DeviceInfo info, ggml_
   }
   const bool card = info.capabilities.import_sharing == Sharing::mapped_over_bus;
   auto device = std::make_unique<CudaDevice>(number, std::move(info), backend, made);
-  const std::size_t budget = options.mirror_budget.value_or(card ? free_memory().value_or(0) / 2 : 0);
+  const std::size_t budget = options.mirror_budget.value_or(card ? free_bytes().value_or(0) / 2 : 0);
   if (budget != 0) {
     if (auto added = device->add_mirrors(budget); !added) {
       log(LogLevel::warning,
