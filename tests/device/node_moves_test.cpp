@@ -101,26 +101,31 @@ class NodeMoves : public ::testing::TestWithParam<std::string> {
 
 TEST_P(NodeMoves, TheConversationGoesOnThereAndComesBack) {
   const ActorId first = talker(*cpu_);
-  EXPECT_EQ(cpu_->say(first, "one thing to begin with").verb, chat::kAnswer);
+  std::vector<std::string> answered;  // a question whose answer has no text is not kept
+  const auto say = [&](const Host& host, ActorId id, const std::string& text) {
+    const chat::Message answer = host.say(id, text);
+    EXPECT_EQ(answer.verb, chat::kAnswer) << answer.body;
+    if (!answer.body.empty()) answered.push_back(text);
+    return answer;
+  };
+  say(*cpu_, first, "one thing to begin with");
 
   const ActorId there = thaw(*other_, freeze(*cpu_, first));
   EXPECT_EQ(other_->memory(there), cpu_->memory(first)) << "a thaw changes no byte";
-  const chat::Message answer = other_->say(there, "and another one");
-  ASSERT_EQ(answer.verb, chat::kAnswer) << answer.body;
-  const auto fields = chat::read_fields<chat::Answer>(answer);
+  const auto fields = chat::read_fields<chat::Answer>(say(*other_, there, "and another one"));
   ASSERT_TRUE(fields);
   EXPECT_GT(fields->generated_tokens, 0U);
   EXPECT_LT(fields->prompt_tokens, 60U) << "the turn before was computed again";
 
   const ActorId back = thaw(*cpu_, freeze(*other_, there));
   EXPECT_EQ(cpu_->memory(back), other_->memory(there));
-  EXPECT_EQ(cpu_->say(back, "and home again").verb, chat::kAnswer);
+  say(*cpu_, back, "and home again");
   const chat::Message transcript = cpu_->ask(back, chat::encode(chat::Message{std::string(chat::kTranscript), {}, {}}));
   std::vector<std::string> asked;
   for (const auto& [role, text] : transcript.fields) {
     if (role == "user") asked.push_back(text);
   }
-  EXPECT_THAT(asked, ::testing::ElementsAre("one thing to begin with", "and another one", "and home again"));
+  EXPECT_EQ(asked, answered);
 }
 
 TEST_P(NodeMoves, WhoOnlyPassesThroughIsTheSameOnTheDeviceItCameFrom) {

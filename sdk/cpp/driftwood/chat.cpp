@@ -60,7 +60,10 @@ Result<Turn> Conversation::say(std::string_view text, const TextSink& sink) {
   Result<Turn> turn = answer(sink);
   const bool kept = turn && (turn->finish == Finish::stop || !turn->text.empty());
   if (kept) {
-    messages_.push_back({"assistant", turn->text});
+    // A model may say a zero byte, but no chat format takes one.
+    std::string said = turn->text;
+    std::erase(said, '\0');
+    messages_.push_back({"assistant", std::move(said)});
   } else {
     // The Context may hold some of it: the next prompt keeps what its tokens have in common with it.
     messages_.pop_back();

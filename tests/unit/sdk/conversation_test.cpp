@@ -86,6 +86,15 @@ TEST_F(GuestConversation, FormatThatRewritesAnswersIsComputedFromTheFirstDiffere
   EXPECT_EQ(held(talk), user("hi") + assistant("yes") + control(kEnd) + user("so") + assistant("yes  "));
 }
 
+TEST_F(GuestConversation, AZeroByteThatTheModelSaysDoesNotEndTheConversation) {
+  fake_host().says = std::string("y\0es", 4);
+  Conversation talk = begin(options());
+  EXPECT_EQ(say(talk, "hi").text, fake_host().says);
+  say(talk, "so");
+  EXPECT_EQ(talk.messages()[1].content, "yes");
+  EXPECT_EQ(held(talk), user("hi") + assistant("yes") + control(kEnd) + user("so") + assistant(fake_host().says));
+}
+
 TEST_F(GuestConversation, StopStringsTokensDoNotStay) {
   fake_host().says = "one. two";
   ConversationOptions wanted = options();

@@ -96,9 +96,11 @@ std::int32_t dw_model_chat_template(std::int32_t, const dw_chat_message* message
                                     std::uint32_t add_assistant, char* buffer, std::uint32_t capacity) {
   std::string text;
   for (const dw_chat_message& message : std::vector<dw_chat_message>(messages, messages + count)) {
+    const std::string_view content(message.content, message.content_length);
+    if (content.contains('\0')) return fail(DW_E_INVALID_ARGUMENT, "A chat message holds a zero byte.");
     const char role = message.role[0];
     text += static_cast<char>(role == 's' ? kSystem : role == 'u' ? kUser : kAssistant);
-    text.append(message.content, message.content_length);
+    text += content;
     while (fake_host().template_trims && text.ends_with(' ')) text.pop_back();
     text += static_cast<char>(kEnd);
   }
