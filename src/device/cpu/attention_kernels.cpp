@@ -18,7 +18,7 @@ constexpr std::uint32_t kMostDirect = 8;   // query rows for which keys and valu
 constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads
 constexpr std::uint32_t kSums = 4;         // of a score, each over every fourth dimension; added up in order
 // Of them, how many take turns, so that a sum does not wait for itself: as the register file allows.
-constexpr std::uint32_t kSumsAtOnce = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? kSums : 1;
+constexpr std::uint32_t kSumsAtOnce = kManyRegisters ? kSums : 1;
 
 #if HWY_TARGET == HWY_SCALAR
 template <std::uint32_t kRows, typename Row>

@@ -146,8 +146,8 @@ HWY_INLINE void multiply_columns(Factors f, std::uint32_t rows, bool add, float*
 /// depth, one term after another.
 HWY_INLINE void multiply(Factors f, std::uint32_t rows, std::uint32_t columns, bool add, float* c,
                          std::size_t c_stride) {
-  // As many accumulators as the register file holds: 32 registers (AVX-512, NEON) or 16.
-  constexpr std::uint32_t kVectors = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM ? 4 : 2;
+  // As many accumulators as the register file holds.
+  constexpr std::uint32_t kVectors = kManyRegisters ? 4 : 2;
   const float* b = f.b;
   std::size_t column = 0;
   for (; column + kVectors * kLanes <= columns; column += kVectors * kLanes) {

@@ -30,6 +30,8 @@ constexpr std::size_t kLanes = hn::MaxLanes(Float());
 constexpr std::size_t kQuad = 4;                     // dimensions
 constexpr std::size_t kQuadTokens = kLanes / kQuad;  // whose quads fill a vector; none without vectors
 
+constexpr bool kManyRegisters = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM;  // 32 of vectors, else 16
+
 constexpr std::size_t kCacheLine = 64;
 
 /// Asks for what a later chunk reads. Not for the first cache level: records whose distance is a multiple of a large
