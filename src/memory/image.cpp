@@ -37,7 +37,9 @@ void walk(std::span<const Extent> a, std::span<const Extent> b, Visit visit) {
 
 bool same_bytes(std::size_t at, const Extent* a, const Extent* b) {
   if (a == nullptr || b == nullptr) return a == b;
-  return a->layer == b->layer && a->layer_offset + (at - a->range.offset) == b->layer_offset + (at - b->range.offset);
+  const LayerPlace in_a = place_of(a->layer, a->layer_offset + (at - a->range.offset));
+  const LayerPlace in_b = place_of(b->layer, b->layer_offset + (at - b->range.offset));
+  return in_a.file == in_b.file && in_a.offset == in_b.offset;
 }
 
 }  // namespace

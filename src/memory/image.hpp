@@ -53,7 +53,7 @@ class Image {
   /// Copies bytes out; `range` lies within size() and has the size of `out`.
   void read(ByteRange range, std::span<std::byte> out) const;
   /// The ranges, in order, whose bytes may differ from those of `older`: those that do not lie in the same
-  /// place of the same Layer in both. What only one of the two has counts as different.
+  /// place (place_of) in both. What only one of the two has counts as different.
   std::vector<ByteRange> changes_since(const Image& older) const;
 
  private:

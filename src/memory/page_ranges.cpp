@@ -25,6 +25,12 @@ std::vector<ByteRange> merged(std::vector<ByteRange> ranges, std::size_t gap) {
   return joined;
 }
 
+std::size_t total_size(std::span<const ByteRange> ranges) noexcept {
+  std::size_t bytes = 0;
+  for (const ByteRange& range : ranges) bytes += range.size;
+  return bytes;
+}
+
 std::vector<ByteRange> clipped(std::span<const ByteRange> ranges, ByteRange within) {
   std::vector<ByteRange> parts;
   const std::size_t end = within.offset + within.size;

@@ -17,6 +17,8 @@ inline constexpr std::size_t kKeepTogether = 64 * kKiB;
 ByteRange whole_pages(ByteRange range) noexcept;
 /// `ranges` sorted, with those joined that overlap, meet, or lie at most `gap` bytes apart.
 std::vector<ByteRange> merged(std::vector<ByteRange> ranges, std::size_t gap);
+/// Bytes of all together.
+std::size_t total_size(std::span<const ByteRange> ranges) noexcept;
 /// The parts of `ranges`, which are sorted and do not overlap, that lie in `within`.
 std::vector<ByteRange> clipped(std::span<const ByteRange> ranges, ByteRange within);
 

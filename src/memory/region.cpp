@@ -84,10 +84,10 @@ Result<void> Region::extend(std::size_t new_size) {
   if (file_->size() < new_size) DW_TRY(file_->resize(new_size));
   DW_TRY(system_memory::map_shared(base_ + old_size, new_size - old_size, file_->fd(), old_size));
   ++mappings_;
-  if (!segments_.empty() && segments_.back().is_own()) {
+  if (!segments_.empty() && segments_.back().is_fresh()) {
     segments_.back().range.size += new_size - old_size;
   } else {
-    segments_.push_back({.range = {old_size, new_size - old_size}, .layer = nullptr});
+    segments_.push_back({.range = {old_size, new_size - old_size}});
   }
   size_.store(new_size, std::memory_order_release);
   return {};
@@ -96,8 +96,11 @@ Result<void> Region::extend(std::size_t new_size) {
 Result<void> Region::map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset) {
   DW_TRY(
       system_memory::map_private(base_ + range.offset, range.size, layer->fd(), layer->file_offset() + layer_offset));
-  for (const ByteRange& part : moved_in(range)) system_memory::discard(moved_->fd(), part);
-  record({.range = range, .layer = std::move(layer), .layer_offset = layer_offset});
+  for (const Segment& hidden : shared_in(range)) {
+    if (hidden.is_fresh()) continue;  // has no pages there
+    system_memory::discard((hidden.pages == Pages::moved ? moved_ : file_)->fd(), hidden.range);
+  }
+  record({.range = range, .pages = Pages::layer, .layer = std::move(layer), .layer_offset = layer_offset});
   return {};
 }
 

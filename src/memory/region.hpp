@@ -9,7 +9,9 @@
 // what was written into an Image: pages of the own file stay where they are and are
 // mapped copy-on-write from then on; pages that were copied on write move into a new
 // Layer, and are left where they are too: pages written between two seals are likely to
-// be written again. So the cost of a seal follows the pages written since the one before.
+// be written again. So is the last page of a run in the own file, where rows go on: the
+// Image has a copy, until the page is sealed with those that follow it. So the cost of a
+// seal follows the pages written since the one before, and what grows stays in one piece.
 //
 // Another process maps the same files. Pages that were copied on write lie in none, so share() moves
 // them, and those that are to be written there, into a file of the Region's as well, mapped shared at
@@ -172,19 +174,28 @@ class Region {
  private:
   friend class Pin;
 
-  /// Committed bytes that are mapped in one way.
+  /// Where pages of a Region are.
+  enum class Pages : std::uint8_t {
+    own,     ///< in file_ at the same offset, mapped shared
+    moved,   ///< in moved_ at the same offset, mapped shared
+    copied,  ///< copied on write, all of them: in no file
+    layer,   ///< in the Layer, mapped copy-on-write; in no file, those that were written since
+  };
+
+  /// Committed bytes whose pages are in one way.
   struct Segment {
     ByteRange range;
-    std::shared_ptr<const Layer> layer;  ///< mapped copy-on-write; null: the own file, shared, at the same offset
+    Pages pages = Pages::own;
+    std::shared_ptr<const Layer> layer;  ///< has the bytes as the last seal found them; null: never sealed there
     std::size_t layer_offset = 0;
-    /// The Layer is not mapped: it is a copy of pages that this Region alone has, and that hide what is mapped below.
-    bool in_place = false;
-    std::uint64_t sealed_at = 0;  ///< where in_place: the seal that copied it
-    /// The pages lie in moved_, at the same offset, mapped shared. With a Layer they are in_place; without one they
-    /// were not sealed since they moved.
-    bool moved = false;
+    std::uint64_t sealed_at = 0;  ///< where in_place(): the seal that copied it
 
-    bool is_own() const noexcept { return layer == nullptr && !moved; }
+    /// As the own file has it, never sealed.
+    bool is_fresh() const noexcept { return pages == Pages::own && layer == nullptr; }
+    /// A page of the own file in which a run may go on: the Layer has a copy.
+    bool is_tail() const noexcept { return pages == Pages::own && layer != nullptr; }
+    /// The Layer is not mapped: it is a copy of pages that are this Region's alone, to be compared with it.
+    bool in_place() const noexcept { return layer != nullptr && pages != Pages::layer; }
   };
 
   Region(const RegionOptions& options, std::byte* base);
@@ -198,9 +209,9 @@ class Region {
   Result<void> map_layer(ByteRange range, std::shared_ptr<const Layer> layer, std::size_t layer_offset);
   /// Notes what `now.range` holds from here on.
   void record(Segment now);
-  /// Another mapping of a range of the own file, for reading.
-  Result<LayerView> make_view(ByteRange range) const;
-  /// The ranges without a gap that hide or show Layers, not the own file, clipped to `within`.
+  /// Maps a range of the own file into own_view_ too, for reading there.
+  Result<const std::byte*> view_own(ByteRange range);
+  /// The ranges without a gap that are not fresh, clipped to `within`.
   std::vector<ByteRange> layered(ByteRange within) const;
   /// The parts of `range`, which is layered, that were written since it was sealed.
   Result<std::vector<ByteRange>> written(ByteRange range) const;
@@ -210,12 +221,23 @@ class Region {
   Result<std::shared_ptr<const Layer>> copy(std::span<const ByteRange> ranges);
   /// The file of copies, with room for `size` bytes.
   Result<std::shared_ptr<CopyFile>> copies_for(std::size_t size);
-  Result<void> seal_written();
+  /// What of the own file's fresh pages is in use.
+  struct OwnUse {
+    std::vector<ByteRange> runs;         ///< with the tails that they continue, without their own
+    std::vector<ByteRange> continued;    ///< these tails
+    std::vector<ByteRange> tails;        ///< the last pages of runs that went on before
+    std::vector<ByteRange> first_tails;  ///< the last pages of others that may go on
+  };
+  Result<OwnUse> find_own_use() const;
+  /// Whether the own file's bytes just before `offset` are sealed where they are.
+  bool continues_own(std::size_t offset) const;
+  /// Copies what was written over Layers, and the tails.
+  Result<void> seal_written(const OwnUse& own);
   /// Copies `pages` into a Layer of their own and leaves them in place.
   Result<void> seal_in_place(std::span<const ByteRange> pages);
   bool is_in_place(ByteRange range) const;
-  /// The parts of `range` whose pages lie in moved_.
-  std::vector<ByteRange> moved_in(ByteRange range) const;
+  /// The parts of `range` whose pages lie in file_ or moved_.
+  std::vector<Segment> shared_in(ByteRange range) const;
   /// The parts of `range` that lie in no file: copied on write.
   Result<std::vector<ByteRange>> private_pages(ByteRange range) const;
   /// Moves the pages of `range`, of those that show Layers or hide them, into moved_.
@@ -224,9 +246,16 @@ class Region {
   void own_pages(ByteRange range) noexcept;
   /// Maps what was left in place by earlier seals, and not written since, over its Layers, where it is much.
   Result<void> settle();
-  Result<void> seal_own();
-  Result<void> seal_own(ByteRange range);
+  /// Seals a run of fresh pages where it is.
+  Result<void> seal_own(ByteRange run);
+  /// `run` and clean pages of the own file before it whose page table would be left behind empty.
+  ByteRange with_empty_table(ByteRange run) const;
+  /// Layers that follow one another in a file become one where both consist of about as many.
+  void join_neighbours();
+  /// Copies extents into common Layers where there are too many.
   Result<void> flatten();
+  /// Copies the extents in `span` into one Layer.
+  Result<void> flatten(ByteRange span);
 
   void unpin(ByteRange range) noexcept;
   void tell_before_seal() const noexcept;
@@ -235,12 +264,14 @@ class Region {
   std::byte* const base_;
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
-  std::shared_ptr<MemoryFile> file_;   ///< own pages, each at its offset in the Region; null before the first
-  std::shared_ptr<MemoryFile> moved_;  ///< pages that share() moved, each at its offset; null before the first
-  std::shared_ptr<CopyFile> copies_;   ///< Layers of pages that were copied on write; null before the first
-  std::vector<Segment> segments_;      ///< by offset, without gaps, up to size()
-  std::uint64_t seals_ = 0;            ///< how many there were
-  std::uint64_t mappings_ = 0;         ///< how often segments_ changed
+  std::shared_ptr<MemoryFile> file_;           ///< own pages, each at its offset in the Region; null before the first
+  std::shared_ptr<const LayerView> own_view_;  ///< address space in which sealed parts of file_ lie by their offset
+  std::size_t own_view_size_ = 0;              ///< bytes of file_ that have a place in it
+  std::shared_ptr<MemoryFile> moved_;          ///< pages that share() moved, each at its offset; null before the first
+  std::shared_ptr<CopyFile> copies_;           ///< Layers of pages that were copied on write; null before the first
+  std::vector<Segment> segments_;              ///< by offset, without gaps, up to size()
+  std::uint64_t seals_ = 0;                    ///< how many there were
+  std::uint64_t mappings_ = 0;                 ///< how often segments_ changed
   std::shared_ptr<const Image> image_;
   std::multimap<std::size_t, std::size_t> pins_;  ///< offset -> size
   mutable std::vector<std::weak_ptr<RegionObserver>> observers_;

@@ -30,9 +30,10 @@ Result<Region::Shared> Region::share(ByteRange range, std::span<const ByteRange>
     if (!segment.range.overlaps(pages)) continue;
     const std::size_t from = std::max(segment.range.offset, pages.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
-    SharedPiece piece{.range = {from, to - from}, .file_offset = from, .file = segment.moved ? moved_ : file_};
-    if (segment.layer == nullptr || segment.moved) {
-      piece.fd = segment.moved ? moved_->fd() : file_->fd();
+    const auto& file = segment.pages == Pages::moved ? moved_ : file_;
+    SharedPiece piece{.range = {from, to - from}, .file_offset = from, .file = file};
+    if (segment.pages == Pages::own || segment.pages == Pages::moved) {
+      piece.fd = file->fd();
     } else {
       piece.fd = segment.layer->fd();
       piece.file_offset = segment.layer->file_offset() + segment.layer_offset + (from - segment.range.offset);
@@ -44,27 +45,29 @@ Result<Region::Shared> Region::share(ByteRange range, std::span<const ByteRange>
   return shared;
 }
 
-std::vector<ByteRange> Region::moved_in(ByteRange range) const {
-  std::vector<ByteRange> moved;
-  if (moved_ == nullptr) return moved;
+std::vector<Region::Segment> Region::shared_in(ByteRange range) const {
+  std::vector<Segment> shared;
   for (const Segment& segment : segments_) {
-    if (!segment.moved || !segment.range.overlaps(range)) continue;
+    if (segment.pages != Pages::own && segment.pages != Pages::moved) continue;
+    if (!segment.range.overlaps(range)) continue;
     const std::size_t from = std::max(segment.range.offset, range.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
-    moved.push_back({from, to - from});
+    shared.push_back(segment);
+    shared.back().range = {from, to - from};
+    shared.back().layer_offset += from - segment.range.offset;
   }
-  return moved;
+  return shared;
 }
 
 Result<std::vector<ByteRange>> Region::private_pages(ByteRange range) const {
   std::vector<ByteRange> found;
   for (const ByteRange& part : layered(range)) {
-    // What was written is private unless it moved; what was left in place is private though it did not change.
+    // What was written is private unless it lies in a file; what was left in place is private though it did not change.
     DW_TRY_ASSIGN(const auto changed, written(part));
     found.insert(found.end(), changed.begin(), changed.end());
   }
   for (const Segment& segment : segments_) {
-    if (!segment.in_place || segment.moved || !segment.range.overlaps(range)) continue;
+    if (segment.pages != Pages::copied || !segment.range.overlaps(range)) continue;
     const std::vector<ByteRange> whole{segment.range};
     const auto part = clipped(whole, range);
     found.insert(found.end(), part.begin(), part.end());
@@ -75,7 +78,8 @@ Result<std::vector<ByteRange>> Region::private_pages(ByteRange range) const {
 Result<void> Region::move_pages(ByteRange range) {
   std::vector<Segment> parts;
   for (const Segment& segment : segments_) {
-    if (segment.is_own() || segment.moved || !segment.range.overlaps(range)) continue;
+    const bool in_file = segment.pages == Pages::own || segment.pages == Pages::moved;
+    if (in_file || !segment.range.overlaps(range)) continue;
     Segment part = segment;
     const std::size_t from = std::max(segment.range.offset, range.offset);
     const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
@@ -92,11 +96,11 @@ Result<void> Region::move_pages(ByteRange range) {
     const std::span<const std::byte> bytes(at, part.range.size);
     DW_TRY(moved_->write(part.range.offset, {&bytes, 1}));
     DW_TRY(system_memory::map_shared(at, part.range.size, moved_->fd(), part.range.offset));
-    part.moved = true;
-    if (!part.in_place) {
+    if (part.pages == Pages::layer) {
       part.layer = nullptr;
       part.layer_offset = 0;
     }
+    part.pages = Pages::moved;
     record(std::move(part));
   }
   return {};

@@ -273,6 +273,94 @@ TEST(Image, ManySealsKeepTheNumberOfExtentsBounded) {
   EXPECT_TRUE(holds(*region, expected));
 }
 
+/// Writes rows of odd length one after another, as a Context grows, and the first page, as a guest does at each turn.
+class GrowingRegion {
+ public:
+  void turn(std::size_t rows) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const std::size_t at = kFirst + written_++ * kRow;
+      for (std::size_t j = at; j < at + kRow; ++j) bytes_[j] = region_->data()[j] = std::byte(written_ + j);
+    }
+    bytes_[9] = region_->data()[9] = std::byte(written_);
+  }
+  /// Looks at the rows only: where nothing was written, a look makes pages.
+  bool holds() const { return std::memcmp(region_->data() + kFirst, bytes_.data() + kFirst, written_ * kRow) == 0; }
+  ByteRange rows() const { return {kFirst, written_ * kRow}; }
+  Region& region() { return *region_; }
+  const Bytes& bytes() const { return bytes_; }
+
+ private:
+  static constexpr std::size_t kPages = 4000;
+  static constexpr std::size_t kFirst = 64 * 4096 + 256;
+  static constexpr std::size_t kRow = 7001;
+
+  std::unique_ptr<Region> region_ = make_region(kPages, kPages);
+  Bytes bytes_ = Bytes(kPages * page_size());
+  std::size_t written_ = 0;
+};
+
+TEST(Image, RowsThatGrowStayInOnePieceInFewExtentsWhereTheyWereWritten) {
+  GrowingRegion growing;
+  growing.turn(200);
+  std::vector<std::pair<std::shared_ptr<const Image>, Bytes>> kept;
+  kept.emplace_back(seal(growing.region()), growing.bytes());
+  for (int turn = 0; turn < 100; ++turn) {
+    growing.turn(turn % 7 == 0 ? 100 : 1 + static_cast<std::size_t>(turn % 3));
+    const auto image = seal(growing.region());
+    ASSERT_TRUE(growing.holds());
+    ASSERT_LE(image->extents().size(), 12u) << "turn " << turn;
+    // All but the page in which the next row begins lies in the own file: sealed without a copy.
+    const std::size_t end = growing.rows().offset + growing.rows().size;
+    for (const Extent& extent : image->extents()) {
+      const bool copied = extent.layer->memory_file() == nullptr;
+      ASSERT_TRUE(!copied || extent.range.offset == 0 || extent.range.offset + page_size() >= end) << "turn " << turn;
+    }
+    const auto changes = image->changes_since(*kept.back().first);
+    if (turn % 5 == 0) kept.emplace_back(image, growing.bytes());
+    if (turn % 5 == 1 && turn % 7 != 0) {
+      ASSERT_EQ(changes.size(), 2u);
+      EXPECT_EQ(changes[0], pages(0, 1));
+      EXPECT_LE(changes[1].size, 3 * 7001 + 2 * page_size());
+    }
+  }
+  const auto pieces = growing.region().clean_pieces(growing.rows());
+  if (!pieces.empty()) {
+    EXPECT_LE(pieces.size(), 2u) << "sealed turn by turn, and read as one";
+  }
+  for (const auto& [image, bytes] : kept) {
+    ASSERT_EQ(contents(*image), bytes);
+    ASSERT_TRUE(holds(*open_over(image), bytes));
+  }
+}
+
+TEST(Image, PageInWhichRowsGoOnIsWrittenByTheirRegionAlone) {
+  GrowingRegion growing;
+  growing.turn(100);
+  const auto image = seal(growing.region());
+  const Bytes then = growing.bytes();
+  const auto child = open_over(image);
+  growing.turn(1);
+  EXPECT_EQ(contents(*image), then);
+  EXPECT_TRUE(holds(*child, then));
+  EXPECT_EQ(*growing.region().written_bytes(growing.rows()), 3 * page_size());
+}
+
+TEST(Image, FarApartWritesAreFlattenedWithoutTheLargePiecesBetween) {
+  const auto region = make_region(4000);
+  std::ranges::fill(region->bytes(), std::byte{1});
+  Bytes expected(region->size(), std::byte{1});
+  const auto first = seal(*region);
+  for (std::size_t turn = 0; turn < 40; ++turn) {
+    const std::size_t page = turn < 20 ? 20 * turn : 3980 - 20 * (turn - 20);
+    expected[page * page_size()] = region->data()[page * page_size()] = std::byte{2};
+    const auto image = seal(*region);
+    ASSERT_EQ(contents(*image), expected);
+    const auto large = std::ranges::max_element(image->extents(), {}, [](const Extent& e) { return e.range.size; });
+    ASSERT_GE(large->range.size, 3000 * page_size());
+    ASSERT_NE(large->layer->memory_file(), nullptr) << "copied in turn " << turn;
+  }
+}
+
 TEST(Image, SealIsRefusedUnderALivePin) {
   const auto region = make_region(2);
   auto pin = region->pin({0, 1});
@@ -330,12 +418,14 @@ TEST(Layer, MapsAFileOnDiskAsItLies) {
 class Model {
  public:
   explicit Model(unsigned seed) : random_(seed) {
-    lives_.push_back({make_region(8, kReserve), Bytes(8 * page_size())});
+    lives_.push_back({make_region(8, kReserve), Bytes(8 * page_size()), 0});
   }
 
   void step() {
     Live& live = lives_[pick(lives_.size())];
-    switch (pick(10)) {
+    switch (pick(12)) {
+      case 10:
+      case 11: return append(live);
       case 0:
       case 1:
       case 2: return write(live);
@@ -379,10 +469,12 @@ class Model {
   struct Live {
     std::unique_ptr<Region> region;
     Bytes bytes;
+    std::size_t rows_end = 0;
   };
   struct Kept {
     std::shared_ptr<const Image> image;
     Bytes bytes;
+    std::size_t rows_end = 0;
   };
 
   std::size_t pick(std::size_t below) { return random_() % below; }
@@ -401,16 +493,30 @@ class Model {
       live.bytes[at] = live.region->data()[at] = std::byte(pick(3));
     }
   }
+  /// Rows one after another, of pages or of a few bytes.
+  void append(Live& live) {
+    const std::size_t begin = live.rows_end;
+    const std::size_t size =
+        std::min(1 + pick(pick(2) == 0 ? 2 * page_size() : 100 * page_size()), kReserve * page_size() - begin);
+    if (begin + size > live.bytes.size()) {
+      live.bytes.resize(align_up(begin + size, page_size()));
+      ASSERT_TRUE(live.region->grow(live.bytes.size()));
+    }
+    const auto value = static_cast<int>(pick(256));
+    std::memset(live.region->data() + begin, value, size);
+    std::memset(live.bytes.data() + begin, value, size);
+    live.rows_end = begin + size;
+  }
   void grow(Live& live) {
     const std::size_t size = std::min(live.bytes.size() + pick(60) * page_size(), kReserve * page_size());
     ASSERT_TRUE(live.region->grow(size));
     live.bytes.resize(size);
   }
-  void seal_one(Live& live) { images_.push_back({seal(*live.region), live.bytes}); }
+  void seal_one(Live& live) { images_.push_back({seal(*live.region), live.bytes, live.rows_end}); }
   void fork() {
     if (images_.empty() || lives_.size() > 6) return;
     const Kept& kept = images_[pick(images_.size())];
-    lives_.push_back({open_over(kept.image, kReserve), kept.bytes});
+    lives_.push_back({open_over(kept.image, kReserve), kept.bytes, kept.rows_end});
   }
   void drop() {
     if (lives_.size() > 1 && pick(2) == 0)

@@ -119,7 +119,8 @@ class Walk {
   explicit Walk(unsigned seed) : random_(seed), region_(make_region(kPages)), model_(kPages * page_size()) {}
 
   void step() {
-    switch (random_() % 8) {
+    switch (random_() % 9) {
+      case 8: append(); break;
       case 0: seal(); break;
       case 1: fork(); break;
       case 2: share_and_compute(); break;
@@ -144,6 +145,11 @@ class Walk {
       const std::size_t at = i * page_size() + random_() % page_size();
       region_->data()[at] = model_[at] = static_cast<std::byte>(random_());
     }
+  }
+  void append() {
+    const std::size_t count = 1 + random_() % 30;
+    write(end_, count);
+    end_ = std::min(end_ + count, kPages);
   }
   void seal() {
     const auto image = region_->seal();
@@ -178,6 +184,7 @@ class Walk {
   std::mt19937 random_;
   std::unique_ptr<Region> region_;
   Bytes model_;
+  std::size_t end_ = 0;  ///< pages that were appended
   std::vector<std::pair<std::shared_ptr<const Image>, Bytes>> images_;
 };
 
