@@ -46,29 +46,32 @@ Result<void> check(std::span<const MutableGlobal> globals, std::span<const WasmV
 
 }  // namespace
 
+Globals::Globals(wasmtime_context_t* context, const wasmtime_instance_t& instance,
+                 std::span<const MutableGlobal> globals)
+    : context_(context), globals_(globals) {
+  handles_.reserve(globals.size());
+  for (const MutableGlobal& global : globals) handles_.push_back(find(context, instance, global));
+}
+
 // The values are copied as bytes, since a float that is loaded may lose a NaN's payload.
-std::vector<WasmValue> read_globals(wasmtime_context_t* context, const wasmtime_instance_t& instance,
-                                    std::span<const MutableGlobal> globals) {
+std::vector<WasmValue> Globals::read() const {
   std::vector<WasmValue> values;
-  values.reserve(globals.size());
-  for (const MutableGlobal& global : globals) {
-    const wasmtime_global_t handle = find(context, instance, global);
+  values.reserve(globals_.size());
+  for (std::size_t i = 0; i < globals_.size(); ++i) {
     wasmtime_val_t held;
-    wasmtime_global_get(context, &handle, &held);
-    WasmValue& value = values.emplace_back(WasmValue{.type = global.type, .bits = {}});
-    std::memcpy(value.bits.data(), &held.of, size_of(global.type));
+    wasmtime_global_get(context_, &handles_[i], &held);
+    WasmValue& value = values.emplace_back(WasmValue{.type = globals_[i].type, .bits = {}});
+    std::memcpy(value.bits.data(), &held.of, size_of(value.type));
   }
   return values;
 }
 
-Result<void> write_globals(wasmtime_context_t* context, const wasmtime_instance_t& instance,
-                           std::span<const MutableGlobal> globals, std::span<const WasmValue> values) {
-  DW_TRY(check(globals, values));
+Result<void> Globals::write(std::span<const WasmValue> values) const {
+  DW_TRY(check(globals_, values));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const wasmtime_global_t handle = find(context, instance, globals[i]);
     wasmtime_val_t held{.kind = kind_of(values[i].type), .of = {}};
     std::memcpy(&held.of, values[i].bits.data(), size_of(values[i].type));
-    DW_CHECK(wasmtime_global_set(context, &handle, &held) == nullptr);
+    DW_CHECK(wasmtime_global_set(context_, &handles_[i], &held) == nullptr);
   }
   return {};
 }

@@ -12,12 +12,20 @@
 
 namespace driftwood {
 
-/// The values in the order of `globals`, which are those of the instance's module.
-std::vector<WasmValue> read_globals(wasmtime_context_t* context, const wasmtime_instance_t& instance,
-                                    std::span<const MutableGlobal> globals);
+/// The mutable globals of one instance, looked up by name once.
+class Globals {
+ public:
+  /// Those of `instance`, whose module has `globals`, which are borrowed. Their order is that of all values.
+  Globals(wasmtime_context_t* context, const wasmtime_instance_t& instance, std::span<const MutableGlobal> globals);
 
-/// incompatible, and no global is changed: `values` are not of the globals' number and types.
-Result<void> write_globals(wasmtime_context_t* context, const wasmtime_instance_t& instance,
-                           std::span<const MutableGlobal> globals, std::span<const WasmValue> values);
+  std::vector<WasmValue> read() const;
+  /// incompatible, and no global is changed: `values` are not of the globals' number and types.
+  Result<void> write(std::span<const WasmValue> values) const;
+
+ private:
+  wasmtime_context_t* const context_;
+  const std::span<const MutableGlobal> globals_;
+  std::vector<wasmtime_global_t> handles_;  ///< alike
+};
 
 }  // namespace driftwood

@@ -100,6 +100,7 @@ struct Instance::State {
   wasmtime_context_t* context;
   Watch watch;
   wasmtime_instance_t instance{};
+  std::optional<Globals> globals;  // once the instance is there
   std::map<std::string, ExportedFunction, std::less<>> functions;
 };
 
@@ -135,6 +136,7 @@ Result<void> Instance::State::instantiate(const Linkage& linkage) {
   DW_TRY(run([&](wasm_trap_t** trap) -> wasmtime_error_t* {
     return wasmtime_instance_pre_instantiate(linkage.handle(), context, &instance, trap);
   }));
+  globals.emplace(context, instance, program->facts().globals);
   return {};
 }
 
@@ -201,8 +203,7 @@ Result<std::unique_ptr<Instance>> Instance::resume(std::shared_ptr<const Program
   if (!program->freezable()) return fail(ErrorCode::unsupported, program->freeze_obstacle());
   DW_TRY(check_memory(*program, state.memory.get()));
   DW_TRY_ASSIGN(auto made, prepare(std::move(program), *linkage, std::move(state.memory), options));
-  State& own = *made->state_;
-  DW_TRY(write_globals(own.context, own.instance, own.program->facts().globals, state.globals));
+  DW_TRY(made->state_->globals->write(state.globals));
   return made;
 }
 
@@ -225,9 +226,7 @@ Instance::~Instance() = default;
 
 Region& Instance::memory() noexcept { return *state_->region; }
 
-std::vector<WasmValue> Instance::globals() const {
-  return read_globals(state_->context, state_->instance, state_->program->facts().globals);
-}
+std::vector<WasmValue> Instance::globals() const { return state_->globals->read(); }
 
 std::optional<Determinism> Instance::determinism() const { return state_->determinism; }
 
