@@ -9,9 +9,9 @@
 // what was written into an Image: pages of the own file stay where they are and are
 // mapped copy-on-write from then on; pages that were copied on write move into a new
 // Layer, and are left where they are too: pages written between two seals are likely to
-// be written again. So is the last page of a run in the own file, where rows go on: the
-// Image has a copy, until the page is sealed with those that follow it. So the cost of a
-// seal follows the pages written since the one before, and what grows stays in one piece.
+// be written again. So is the last page of a run that grows from seal to seal: the Image
+// has a copy, until the page is sealed with those that follow it. So the cost of a seal
+// follows the pages written since the one before, and what grows stays in one piece.
 //
 // Another process maps the same files. Pages that were copied on write lie in none, so share() moves
 // them, and those that are to be written there, into a file of the Region's as well, mapped shared at
@@ -223,10 +223,9 @@ class Region {
   Result<std::shared_ptr<CopyFile>> copies_for(std::size_t size);
   /// What of the own file's fresh pages is in use.
   struct OwnUse {
-    std::vector<ByteRange> runs;         ///< with the tails that they continue, without their own
-    std::vector<ByteRange> continued;    ///< these tails
-    std::vector<ByteRange> tails;        ///< the last pages of runs that went on before
-    std::vector<ByteRange> first_tails;  ///< the last pages of others that may go on
+    std::vector<ByteRange> runs;       ///< with the tails that they continue, without their own
+    std::vector<ByteRange> continued;  ///< these tails
+    std::vector<ByteRange> tails;      ///< the last pages of runs that continue what was sealed, and so may go on
   };
   Result<OwnUse> find_own_use() const;
   /// Whether the own file's bytes just before `offset` are sealed where they are.

@@ -32,10 +32,9 @@ Result<Region::OwnUse> Region::find_own_use() const {
       }
       const std::size_t end = run.offset + run.size;
       const bool has_room = end < segment.range.offset + segment.range.size;
-      const bool continues = continues_own(run.offset);
-      if (has_room && (run.size >= kMoveFrom || continues)) {
+      if (has_room && continues_own(run.offset)) {
         run.size -= page_size();
-        (continues ? use.tails : use.first_tails).push_back({end - page_size(), page_size()});
+        use.tails.push_back({end - page_size(), page_size()});
       }
       if (run.size != 0) use.runs.push_back(run);
     }

@@ -64,7 +64,7 @@ Result<void> Region::seal_written(const OwnUse& own) {
   // What is written at every turn (stack, globals, logits, the page in which rows go on) in one Layer, whose place is
   // free again when the next has taken over; what is new in another, which stays.
   std::vector<ByteRange> again = own.tails;
-  std::vector<ByteRange> anew = own.first_tails;
+  std::vector<ByteRange> anew;
   for (const ByteRange& range : layered({0, size()})) {
     DW_TRY_ASSIGN(auto changed, written(range));
     for (const ByteRange& part : merged(std::move(changed), kKeepTogether)) {
