@@ -10,6 +10,7 @@
 #include "actor/actor.hpp"
 #include "chat/protocol.hpp"
 #include "llm/model_pool.hpp"
+#include "support/talker.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/value_of.hpp"
 #include "tools/random_model.hpp"
@@ -54,23 +55,10 @@ class FreezeTest : public ::testing::Test {
     return pool;
   }
 
-  ActorOptions options() const {
-    ActorOptions options;
-    options.name = "talker";
-    options.program_name = "chat.wasm";
-    options.host.device = device_.get();
-    options.host.models = models_.get();
-    options.host.grants.models = {"oak"};
-    return options;
-  }
+  ActorOptions options() const { return talker_options(*device_, *models_); }
 
   static chat::Settings settings(std::uint64_t seed) {
-    chat::Settings settings;
-    settings.model = "oak";
-    settings.n_ctx = 512;
-    settings.sampling.temperature = 1.0F;
-    settings.sampling.seed = seed;
-    settings.sampling.max_tokens = 12;
+    chat::Settings settings = talker_settings(seed);
     settings.sampling.repetition_penalty = 1.1F;
     return settings;
   }

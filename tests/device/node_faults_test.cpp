@@ -36,12 +36,8 @@ TEST_P(NodePassingFaults, ConcernOneMessageAndItsActorGoesOnAsIfNothingHadBeen) 
     const auto control = std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = sharing});
     const Place faulty = place(control);
     const Place sound = place(std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = sharing}));
-    const ActorId actor = talker(faulty, 5);
-    const ActorId other = talker(faulty, 6);
-    const ActorId undisturbed = talker(sound, 5);
-    const ActorId other_undisturbed = talker(sound, 6);
-    EXPECT_EQ(say(actor, 0), say(undisturbed, 0));
-    EXPECT_EQ(say(other, 0), say(other_undisturbed, 0));
+    const auto [actor, undisturbed] = talkers(faulty, sound, 5);
+    const auto [other, other_undisturbed] = talkers(faulty, sound, 6);
     for (int turn = 1; turn < 4; ++turn) {
       GetParam().begin(*control);
       const std::string heard = say(actor, turn);
@@ -73,14 +69,10 @@ TEST_F(NodeFaults, ALostDeviceLosesNoActor) {
   const auto control = std::make_shared<NullDeviceControl>();
   Place lost = place(control);
   const Place sound = place(std::make_shared<NullDeviceControl>());
-  std::vector<ActorId> actors, undisturbed;
-  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-    actors.push_back(talker(lost, seed));
-    undisturbed.push_back(talker(sound, seed));
-    EXPECT_EQ(say(actors.back(), 0), say(undisturbed.back(), 0));
-  }
+  std::vector<Pair> pairs;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) pairs.push_back(talkers(lost, sound, seed));
   control->fail_computes(1, ErrorCode::device_lost);
-  for (const ActorId actor : actors) {
+  for (const auto& [actor, undisturbed] : pairs) {
     const std::string heard = say(actor, 1);
     EXPECT_THAT(heard, HasSubstr("error: "));
     EXPECT_THAT(heard, ::testing::AnyOf(HasSubstr("(device_lost)"), HasSubstr("was lost: open it again")));
@@ -90,10 +82,10 @@ TEST_F(NodeFaults, ALostDeviceLosesNoActor) {
   // The device opened anew, and a device of another kind.
   const Place again = place(std::make_shared<NullDeviceControl>());
   const Place cpu = place(value_of(open_device("cpu", {.threads = 1})));
-  for (std::size_t i = 0; i < actors.size(); ++i) {
-    actors[i] = move(actors[i], i % 2 == 0 ? again : cpu);
-    EXPECT_EQ(say(actors[i], 1), say(undisturbed[i], 1));
-    EXPECT_EQ(say(actors[i], 2), say(undisturbed[i], 2));
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const ActorId moved = move(pairs[i].actor, i % 2 == 0 ? again : cpu);
+    EXPECT_EQ(say(moved, 1), say(pairs[i].undisturbed, 1));
+    EXPECT_EQ(say(moved, 2), say(pairs[i].undisturbed, 2));
   }
   // Others of the node never heard of it.
   EXPECT_THAT(say(talker(again, 9), 0), HasSubstr("answer: "));
@@ -104,9 +96,7 @@ TEST_F(NodeFaults, ADeviceThatRefusesAnActorsMemoryRefusesThatActorAlone) {
   const auto control = std::make_shared<NullDeviceControl>();
   const Place place = this->place(control);
   const Place sound = this->place(std::make_shared<NullDeviceControl>());
-  const ActorId actor = talker(place, 3);
-  const ActorId undisturbed = talker(sound, 3);
-  EXPECT_EQ(say(actor, 0), say(undisturbed, 0));
+  const auto [actor, undisturbed] = talkers(place, sound, 3);
   const Snapshot snapshot = value_of(node_->freeze(actor));
   control->refuse_imports(true);
   // A freeze lets the device go of the memory: the next message has it imported again.

@@ -6,6 +6,7 @@
 #include "device/null/null_device.hpp"
 #include "llm/model_pool.hpp"
 #include "node_fixture.hpp"
+#include "support/talker.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_name.hpp"
 #include "tools/random_model.hpp"
@@ -34,15 +35,7 @@ struct Host {
     node = value_of(Node::create());
   }
 
-  ActorOptions options() const {
-    ActorOptions options;
-    options.name = "talker";
-    options.program_name = "chat.wasm";
-    options.host.device = device.get();
-    options.host.models = models.get();
-    options.host.grants.models = {"oak"};
-    return options;
-  }
+  ActorOptions options() const { return talker_options(*device, *models); }
   chat::Message ask(ActorId id, std::string message) const {
     const std::string reply = value_of(node->ask(id, std::move(message)));
     const auto decoded = chat::decode(reply);
@@ -73,11 +66,8 @@ class NodeMoves : public ::testing::TestWithParam<std::string> {
   }
 
   chat::Message configure(const Host& host, ActorId id, std::string kv_type = "f16") const {
-    chat::Settings settings;
-    settings.model = "oak";
-    settings.n_ctx = 512;
+    chat::Settings settings = talker_settings(7);
     settings.kv_type = std::move(kv_type);
-    settings.sampling.seed = 7;
     settings.sampling.max_tokens = 6;
     return host.ask(id, chat::encode(chat::kConfigure, settings));
   }

@@ -10,6 +10,7 @@
 #include "chat/protocol.hpp"
 #include "llm/model_pool.hpp"
 #include "node_fixture.hpp"
+#include "support/talker.hpp"
 #include "support/temporary_folder.hpp"
 #include "tools/random_model.hpp"
 
@@ -38,25 +39,23 @@ class NodeTalkers : public NodeTest {
     return made;
   }
 
-  static ActorOptions on(const Place& place) {
-    ActorOptions options;
-    options.name = "talker";
-    options.program_name = "chat.wasm";
-    options.host.device = place.device.get();
-    options.host.models = place.models.get();
-    options.host.grants.models = {"oak"};
-    return options;
-  }
+  static ActorOptions on(const Place& place) { return talker_options(*place.device, *place.models); }
   ActorId talker(const Place& place, std::uint64_t seed) {
     const ActorId id = spawn(on(place), DW_TEST_CHAT);
-    chat::Settings settings;
-    settings.model = "oak";
-    settings.n_ctx = 512;
-    settings.sampling.temperature = 1.0F;
-    settings.sampling.seed = seed;
+    chat::Settings settings = talker_settings(seed);
     settings.sampling.max_tokens = 8;
     EXPECT_THAT(ask(id, chat::encode(chat::kConfigure, settings)), ::testing::HasSubstr("status"));
     return id;
+  }
+  /// An actor that a test disturbs, and one like it that it leaves alone; both have had their turn 0.
+  struct Pair {
+    ActorId actor;
+    ActorId undisturbed;
+  };
+  Pair talkers(const Place& place, const Place& sound, std::uint64_t seed) {
+    const Pair pair{talker(place, seed), talker(sound, seed)};
+    EXPECT_EQ(say(pair.actor, 0), say(pair.undisturbed, 0));
+    return pair;
   }
   /// What the actor says to a turn.
   std::string say(ActorId id, int turn) {

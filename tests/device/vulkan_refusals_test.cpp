@@ -41,12 +41,8 @@ class VulkanRefusals : public NodeTalkers, public ::testing::WithParamInterface<
 TEST_P(VulkanRefusals, OfAnActorsMemoryConcernThatActorAlone) {
   const Place vulkan = open(name_);
   const Place cpu = open("cpu");
-  const ActorId actor = talker(vulkan, 3);
-  const ActorId undisturbed = talker(vulkan, 3);
-  const ActorId other = talker(vulkan, 4);
-  const ActorId other_undisturbed = talker(vulkan, 4);
-  EXPECT_EQ(say(actor, 0), say(undisturbed, 0));
-  EXPECT_EQ(say(other, 0), say(other_undisturbed, 0));
+  const auto [actor, undisturbed] = talkers(vulkan, vulkan, 3);
+  const auto [other, other_undisturbed] = talkers(vulkan, vulkan, 4);
   const std::string next_on_cpu = say(copy(undisturbed, cpu), 1);
   const std::string next = say(undisturbed, 1);
   EXPECT_THAT(next, StartsWith("answer: "));

@@ -18,6 +18,7 @@
 #include "device/worker/worker_device.hpp"
 #include "device/worker_processes.hpp"
 #include "llm/model_pool.hpp"
+#include "support/talker.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/value_of.hpp"
 #include "tools/random_model.hpp"
@@ -64,12 +65,7 @@ class WorkerActors : public ::testing::Test {
   }
 
   ActorOptions options() {
-    ActorOptions options;
-    options.name = "talker";
-    options.program_name = "chat.wasm";
-    options.host.device = devices_.back().get();
-    options.host.models = pools_.back().get();
-    options.host.grants.models = {"oak"};
+    ActorOptions options = talker_options(*devices_.back(), *pools_.back());
     options.host.progress = [this](std::uint32_t, std::uint32_t) { ++passes_; };
     return options;
   }
@@ -78,11 +74,7 @@ class WorkerActors : public ::testing::Test {
     return value_of(actor.send(chat::encode(chat::kSay, std::string_view(text))));
   }
   std::unique_ptr<Actor> spawn(std::uint64_t seed) {
-    chat::Settings settings;
-    settings.model = "oak";
-    settings.n_ctx = 512;
-    settings.sampling.temperature = 1.0F;
-    settings.sampling.seed = seed;
+    chat::Settings settings = talker_settings(seed);
     settings.sampling.max_tokens = 24;
     auto actor = value_of(Actor::spawn(program_, options()));
     EXPECT_THAT(value_of(actor->send(chat::encode(chat::kConfigure, settings))), HasSubstr("status"));
