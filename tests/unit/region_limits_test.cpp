@@ -96,6 +96,8 @@ rlim_t set_descriptor_limit(rlim_t descriptors) {
 TEST(RegionDeathTest, MissingFileDescriptorsAreOutOfMemory) {
   EXPECT_EXIT(
       {
+        // UBSan looks at objects of types that it has not met by means of a pipe.
+        EXPECT_TRUE(Region::create({.reserve = page_size(), .commit = page_size()}));
         set_descriptor_limit(0);
         exit_for_out_of_memory(Region::create({.reserve = page_size(), .commit = page_size()}));
       },
