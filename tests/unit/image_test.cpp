@@ -54,6 +54,12 @@ bool holds(const Region& region, const Bytes& expected) {
   return region.size() == expected.size() && std::memcmp(region.data(), expected.data(), expected.size()) == 0;
 }
 
+/// The same of large ones, byte by byte being slow where sanitizers watch.
+bool holds(const Image& image, const Bytes& expected) {
+  const Bytes held = contents(image);
+  return held.size() == expected.size() && std::memcmp(held.data(), expected.data(), held.size()) == 0;
+}
+
 /// Pages [first, first + count) as a byte range.
 ByteRange pages(std::size_t first, std::size_t count) { return {first * page_size(), count * page_size()}; }
 
@@ -279,7 +285,8 @@ class GrowingRegion {
   void turn(std::size_t rows) {
     for (std::size_t i = 0; i < rows; ++i) {
       const std::size_t at = kFirst + written_++ * kRow;
-      for (std::size_t j = at; j < at + kRow; ++j) bytes_[j] = region_->data()[j] = std::byte(written_ + j);
+      std::memset(bytes_.data() + at, static_cast<int>(written_ % 256), kRow);
+      std::memcpy(region_->data() + at, bytes_.data() + at, kRow);
     }
     bytes_[9] = region_->data()[9] = std::byte(written_);
   }
@@ -331,7 +338,7 @@ TEST(Image, RowsThatGrowStayInOnePieceInFewExtentsWhereTheyWereWritten) {
     EXPECT_LE(pieces.size(), 4u) << "sealed turn by turn, and read as one";
   }
   for (const auto& [image, bytes] : kept) {
-    ASSERT_EQ(contents(*image), bytes);
+    ASSERT_TRUE(holds(*image, bytes));
     ASSERT_TRUE(holds(*open_over(image), bytes));
   }
 }
@@ -345,7 +352,7 @@ TEST(Image, PageInWhichRowsGoOnIsWrittenByTheirRegionAlone) {
   const Bytes then = growing.bytes();
   const auto child = open_over(image);
   growing.turn(1);
-  EXPECT_EQ(contents(*image), then);
+  EXPECT_TRUE(holds(*image, then));
   EXPECT_TRUE(holds(*child, then));
   EXPECT_EQ(*growing.region().written_bytes(growing.rows()), 3 * page_size());
 }
@@ -359,7 +366,7 @@ TEST(Image, FarApartWritesAreFlattenedWithoutTheLargePiecesBetween) {
     const std::size_t page = turn < 20 ? 20 * turn : 3980 - 20 * (turn - 20);
     expected[page * page_size()] = region->data()[page * page_size()] = std::byte{2};
     const auto image = seal(*region);
-    ASSERT_EQ(contents(*image), expected);
+    ASSERT_TRUE(holds(*image, expected));
     const auto large = std::ranges::max_element(image->extents(), {}, [](const Extent& e) { return e.range.size; });
     ASSERT_GE(large->range.size, 3000 * page_size());
     ASSERT_NE(large->layer->memory_file(), nullptr) << "copied in turn " << turn;
