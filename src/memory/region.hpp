@@ -192,6 +192,10 @@ class Region {
 
     /// As the own file has it, never sealed.
     bool is_fresh() const noexcept { return pages == Pages::own && layer == nullptr; }
+    /// Mapped shared: what is written goes to a file of the Region's.
+    bool in_file() const noexcept { return pages == Pages::own || pages == Pages::moved; }
+    /// What of it lies in `within`, which it overlaps.
+    Segment part_in(ByteRange within) const;
     /// A page of the own file in which a run may go on: the Layer has a copy.
     bool is_tail() const noexcept { return pages == Pages::own && layer != nullptr; }
     /// The Layer is not mapped: it is a copy of pages that are this Region's alone, to be compared with it.

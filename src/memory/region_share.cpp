@@ -32,7 +32,7 @@ Result<Region::Shared> Region::share(ByteRange range, std::span<const ByteRange>
     const std::size_t to = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
     const auto& file = segment.pages == Pages::moved ? moved_ : file_;
     SharedPiece piece{.range = {from, to - from}, .file_offset = from, .file = file};
-    if (segment.pages == Pages::own || segment.pages == Pages::moved) {
+    if (segment.in_file()) {
       piece.fd = file->fd();
     } else {
       piece.fd = segment.layer->fd();
@@ -45,16 +45,19 @@ Result<Region::Shared> Region::share(ByteRange range, std::span<const ByteRange>
   return shared;
 }
 
+Region::Segment Region::Segment::part_in(ByteRange within) const {
+  const std::size_t from = std::max(range.offset, within.offset);
+  const std::size_t to = std::min(range.offset + range.size, within.offset + within.size);
+  Segment part = *this;
+  part.range = {from, to - from};
+  part.layer_offset += from - range.offset;
+  return part;
+}
+
 std::vector<Region::Segment> Region::shared_in(ByteRange range) const {
   std::vector<Segment> shared;
   for (const Segment& segment : segments_) {
-    if (segment.pages != Pages::own && segment.pages != Pages::moved) continue;
-    if (!segment.range.overlaps(range)) continue;
-    const std::size_t from = std::max(segment.range.offset, range.offset);
-    const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
-    shared.push_back(segment);
-    shared.back().range = {from, to - from};
-    shared.back().layer_offset += from - segment.range.offset;
+    if (segment.in_file() && segment.range.overlaps(range)) shared.push_back(segment.part_in(range));
   }
   return shared;
 }
@@ -78,14 +81,7 @@ Result<std::vector<ByteRange>> Region::private_pages(ByteRange range) const {
 Result<void> Region::move_pages(ByteRange range) {
   std::vector<Segment> parts;
   for (const Segment& segment : segments_) {
-    const bool in_file = segment.pages == Pages::own || segment.pages == Pages::moved;
-    if (in_file || !segment.range.overlaps(range)) continue;
-    Segment part = segment;
-    const std::size_t from = std::max(segment.range.offset, range.offset);
-    const std::size_t to = std::min(segment.range.offset + segment.range.size, range.offset + range.size);
-    part.range = {from, to - from};
-    part.layer_offset += from - segment.range.offset;
-    parts.push_back(std::move(part));
+    if (!segment.in_file() && segment.range.overlaps(range)) parts.push_back(segment.part_in(range));
   }
   if (parts.empty()) return {};
   if (moved_ == nullptr) {
