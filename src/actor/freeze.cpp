@@ -40,6 +40,7 @@ Result<Snapshot> Actor::freeze(std::string_view label) {
     return fail(ErrorCode::unsupported,
                 fmt::format("This program cannot be frozen. {}", state_->program->freeze_obstacle()));
   }
+  if (Device* device = state_->options.host.device; device != nullptr) device->rest();
   // Devices let go of the pages that are mapped anew.
   state_->host.drop_caches();
   Snapshot snapshot;

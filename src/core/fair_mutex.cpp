@@ -10,6 +10,13 @@ void FairMutex::lock() {
   turn_.wait(lock, [&] { return serving_ == ticket; });
 }
 
+bool FairMutex::try_lock() {
+  const std::lock_guard lock(mutex_);
+  if (next_ != serving_) return false;
+  ++next_;
+  return true;
+}
+
 void FairMutex::unlock() {
   {
     const std::lock_guard lock(mutex_);

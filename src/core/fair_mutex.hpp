@@ -13,6 +13,8 @@ namespace driftwood {
 class FairMutex {
  public:
   void lock();
+  /// Takes it where nobody has it.
+  bool try_lock();
   void unlock();
 
   /// Threads that wait for their turn.

@@ -144,6 +144,11 @@ Result<void> Device::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel
   return computed;
 }
 
+void Device::rest() noexcept {
+  const std::unique_lock lock(compute_mutex_, std::try_to_lock);
+  if (lock.owns_lock()) rest_impl();
+}
+
 Result<void> Device::write(ggml_tensor* tensor, std::span<const std::byte> bytes) {
   DW_CHECK(tensor->data != nullptr && bytes.size() <= ggml_nbytes(tensor));
   DW_TRY(check_not_lost());

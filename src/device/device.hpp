@@ -128,6 +128,10 @@ class Device {
   /// Borrowed.
   Crew* crew() noexcept { return crew_impl(); }
 
+  /// Threads of the device that look for work sleep until there is some, unless it computes. Any thread may say so,
+  /// before it changes mappings, say, for which the system interrupts each core that runs the process.
+  void rest() noexcept;
+
   /// Copies of guest memory that the device reads faster than the memory itself; null where it has none. Borrowed.
   MirrorCache* mirrors() noexcept { return mirrors_impl(); }
   /// The device's own way to decode with a model, whose weights are on it. unsupported: it has none, or none for such a
@@ -169,6 +173,7 @@ class Device {
   virtual void forget_impl(const ggml_cgraph*) noexcept {}
   /// Called by one thread at a time, with tensors that all have their memory.
   virtual Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) = 0;
+  virtual void rest_impl() noexcept {}
   virtual bool supports_impl(const ggml_tensor* op) = 0;
   /// Bytes of a tensor that lies in scratch memory.
   virtual Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes);

@@ -34,10 +34,18 @@ std::vector<ByteRange> Region::layered(ByteRange within) const {
 Result<std::vector<ByteRange>> Region::written(ByteRange range) const {
   const ByteRange pages = whole_pages(range);
   const bool can_ask = system_memory::can_find_written();
+  // Where a Layer is mapped, the system can tell.
+  std::size_t first = pages.offset + pages.size;
+  std::size_t end = first;
+  for (const Segment& segment : segments_) {
+    if (segment.pages != Pages::layer || !segment.range.overlaps(pages)) continue;
+    first = std::min(first, std::max(segment.range.offset, pages.offset));
+    end = std::min(segment.range.offset + segment.range.size, pages.offset + pages.size);
+  }
   std::vector<ByteRange> copied;
-  if (can_ask) {
-    DW_TRY_ASSIGN(copied, system_memory::find_written(base_ + pages.offset, pages.size));
-    for (ByteRange& part : copied) part.offset += pages.offset;
+  if (can_ask && first < end) {
+    DW_TRY_ASSIGN(copied, system_memory::find_written(base_ + first, end - first));
+    for (ByteRange& part : copied) part.offset += first;
   }
   std::vector<ByteRange> found;
   for (const Segment& segment : segments_) {

@@ -329,6 +329,21 @@ TEST_P(DeviceContract, ComputesForManyThreadsAtOnce) {
   EXPECT_EQ(errors, 0u);
 }
 
+TEST_P(DeviceContract, ComputesWhileItIsToldToRest) {
+  const auto region = make_region(Gemm::kTotal);
+  const Import import = this->import(*region);
+  Gemm gemm;
+  ASSERT_TRUE(gemm.build(*device_, import));
+  std::jthread other([&](const std::stop_token& ended) {
+    while (!ended.stop_requested()) device_->rest();
+  });
+  for (unsigned i = 0; i < 100; ++i) {
+    Gemm::fill(region->data(), i);
+    ASSERT_TRUE(gemm.run());
+    ASSERT_EQ(Gemm::errors(region->data()), 0u);
+  }
+}
+
 TEST_P(DeviceContract, CancelledBeforeItBeginsWritesNothing) {
   const auto region = make_region(Gemm::kTotal);
   const Import import = this->import(*region);

@@ -32,6 +32,16 @@ TEST(FairMutex, AThreadThatTakesItAgainComesAfterThoseThatWait) {
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 0}));
 }
 
+TEST(FairMutex, IsTriedInVainWhereSomebodyHasIt) {
+  FairMutex mutex;
+  ASSERT_TRUE(mutex.try_lock());
+  EXPECT_FALSE(mutex.try_lock());
+  EXPECT_EQ(mutex.waiting(), 0U);
+  mutex.unlock();
+  const std::lock_guard lock(mutex);
+  EXPECT_FALSE(mutex.try_lock());
+}
+
 TEST(FairMutex, OneThreadAtATimeHasIt) {
   FairMutex mutex;
   int count = 0;

@@ -24,6 +24,7 @@ class CpuDevice final : public Device {
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) override {
     return executor_->compute(graph, cancel);
   }
+  void rest_impl() noexcept override { executor_->rest(); }
   bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(backend_, op); }
   Crew* crew_impl() noexcept override { return &executor_->crew(); }
   ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }

@@ -94,15 +94,25 @@ Result<void> GraphExecutor::reserve_work(std::size_t size) {
   return {};
 }
 
+void GraphExecutor::rest_pool() noexcept {
+  if (!pool_rests_) ggml_threadpool_pause(pool_.get());  // the next graph that it computes wakes it
+  pool_rests_ = true;
+}
+
+void GraphExecutor::rest() noexcept {
+  crew_->rest();
+  rest_pool();
+}
+
 // ggml's CPU backend would do the same, but is left with a freed work buffer when the larger one cannot be had.
 Result<void> GraphExecutor::compute(ggml_cgraph* graph, const std::atomic<bool>* cancel) {
   const bool alone = runs_alone(graph);
   if (alone) {
-    if (!pool_rests_) ggml_threadpool_pause(pool_.get());  // the next graph that it computes wakes it
+    rest_pool();
   } else {
     crew_->rest();
+    pool_rests_ = false;
   }
-  pool_rests_ = alone;
   ggml_cplan plan = alone ? ggml_graph_plan(graph, 1, alone_.get()) : ggml_graph_plan(graph, threads_, pool_.get());
   DW_TRY(reserve_work(plan.work_size));
   plan.work_data = reinterpret_cast<std::uint8_t*>(work_.get());

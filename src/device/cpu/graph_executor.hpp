@@ -6,7 +6,7 @@
 // thread instead, and our operators ask a crew for help: the decoding of some tokens then
 // waits at a third of its operators, and for nobody whose core is taken by others' work.
 //
-// One thread at a time may call compute(); it computes along with the pool.
+// One thread at a time may call compute() and rest(); it computes along with the pool.
 #pragma once
 
 #include <ggml-cpu.h>
@@ -30,6 +30,9 @@ class GraphExecutor {
   /// cancelled: `*cancel` became true between two operators; out_of_memory: for work memory.
   Result<void> compute(ggml_cgraph* graph, const std::atomic<bool>* cancel);
 
+  /// Threads that look for work sleep now.
+  void rest() noexcept;
+
   /// Who helps operators that one thread runs.
   Crew& crew() noexcept { return *crew_; }
 
@@ -40,6 +43,7 @@ class GraphExecutor {
 
   GraphExecutor() = default;
   Result<void> reserve_work(std::size_t size);
+  void rest_pool() noexcept;
 
   using Pool = Handle<ggml_threadpool, ggml_threadpool_free>;
   static Result<Pool> make_pool(int threads);
