@@ -68,10 +68,12 @@ if(DRIFTWOOD_SANITIZE)
   if(DRIFTWOOD_SANITIZE MATCHES "undefined")
     target_compile_options(driftwood_options INTERFACE -fno-sanitize-recover=undefined)
   endif()
-  # For the tests. Wasmtime brings its own handler for the faults that it catches; TSan must not look into the
-  # libraries that are built without it.
-  set(DRIFTWOOD_SANITIZER_ENV
-    "ASAN_OPTIONS=allow_user_segv_handler=1:handle_segv=0:handle_sigill=0:handle_sigfpe=0:detect_stack_use_after_return=0"
-    "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+endif()
+
+# What each of our programs links: those, and the options that sanitizers run with.
+add_library(driftwood_program_options INTERFACE)
+target_link_libraries(driftwood_program_options INTERFACE driftwood_options)
+if(DRIFTWOOD_SANITIZE)
+  add_library(driftwood_sanitizer_options OBJECT "${PROJECT_SOURCE_DIR}/tests/support/sanitizer_options.cpp")
+  target_sources(driftwood_program_options INTERFACE $<TARGET_OBJECTS:driftwood_sanitizer_options>)
 endif()

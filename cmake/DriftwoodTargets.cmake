@@ -25,7 +25,7 @@ function(driftwood_program name)
   add_executable(${name} ${arg_SOURCES})
   # For quoted includes alone: a file of a program may be called like one of the standard library.
   target_compile_options(${name} PRIVATE "SHELL:-iquote ${CMAKE_CURRENT_SOURCE_DIR}")
-  target_link_libraries(${name} PRIVATE driftwood_options)
+  target_link_libraries(${name} PRIVATE driftwood_program_options)
   driftwood_link(${name} PRIVATE ${arg_LIBS})
   if(arg_INSTALL)
     install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

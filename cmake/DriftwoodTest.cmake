@@ -4,11 +4,12 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
-# driftwood_test(region SOURCES region_test.cpp LABEL unit LIBS memory [ENV NAME=value ...] [TIMEOUT seconds])
+# driftwood_test(region SOURCES region_test.cpp LABEL unit LIBS memory [ENV NAME=value] [TIMEOUT seconds])
 #
-# A GoogleTest program whose tests ctest knows one by one. SOURCES is <name>_test.cpp unless given.
+# A GoogleTest program whose tests ctest knows one by one. SOURCES is <name>_test.cpp unless given. ENV is one variable:
+# of a list gtest_discover_tests would pass on the first alone.
 function(driftwood_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LIBS;ENV" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL;TIMEOUT;ENV" "SOURCES;LIBS" ${ARGN})
   if(NOT arg_LABEL MATCHES "^(unit|device|e2e|compat|fuzz)$")
     message(FATAL_ERROR "driftwood_test(${name}): LABEL (${arg_LABEL}) is not one of unit, device, e2e, compat, fuzz.")
   endif()
@@ -21,18 +22,14 @@ function(driftwood_test name)
   set(target "${name}_test")
   add_executable(${target} ${arg_SOURCES})
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  target_link_libraries(${target} PRIVATE driftwood_options GTest::gmock GTest::gtest GTest::gtest_main)
+  target_link_libraries(${target} PRIVATE driftwood_program_options GTest::gmock GTest::gtest GTest::gtest_main)
   driftwood_link(${target} PRIVATE ${arg_LIBS})
-  set(environment "${arg_ENV}")
-  if(DRIFTWOOD_SANITIZE)
-    list(APPEND environment ${DRIFTWOOD_SANITIZER_ENV})
-  endif()
   gtest_discover_tests(${target}
     TEST_PREFIX "${arg_LABEL}/${name}/"
     NO_PRETTY_VALUES # what a test is run for has a name of its own: values may be shown as bytes
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENV}")
 endfunction()
 
 # driftwood_script_test(readme COMMAND bash run.sh ... LABEL e2e [TIMEOUT seconds] [ENV ...])
@@ -67,7 +64,7 @@ function(driftwood_fuzzer name)
   endif()
   set(target "${name}_fuzz")
   add_executable(${target} ${arg_SOURCES})
-  target_link_libraries(${target} PRIVATE driftwood_options)
+  target_link_libraries(${target} PRIVATE driftwood_program_options)
   target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
   target_link_options(${target} PRIVATE -fsanitize=fuzzer)
   driftwood_link(${target} PRIVATE ${arg_LIBS})
@@ -80,5 +77,5 @@ function(driftwood_fuzzer name)
     list(APPEND corpus "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
   endif()
   add_test(NAME "fuzz/${name}" COMMAND ${target} -runs=${arg_RUNS} -seed=1 -timeout=20 -rss_limit_mb=4096 ${corpus})
-  set_tests_properties("fuzz/${name}" PROPERTIES LABELS fuzz TIMEOUT 600 ENVIRONMENT "${DRIFTWOOD_SANITIZER_ENV}")
+  set_tests_properties("fuzz/${name}" PROPERTIES LABELS fuzz TIMEOUT 600)
 endfunction()

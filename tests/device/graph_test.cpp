@@ -10,13 +10,6 @@
 #include "device/gemm.hpp"
 #include "device/null/null_device.hpp"
 
-// One test asks for more memory than there is: a sanitizer shall answer as the system does.
-#if defined(__SANITIZE_ADDRESS__)
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-#elif defined(__SANITIZE_THREAD__)
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
-#endif
-
 namespace driftwood {
 namespace {
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs a build into a folder of its own, moves that folder, builds examples/embed against it and runs that.
-#   embed_example.sh SOURCE_DIR BUILD_DIR COMPILER MAKE_GGUF     CXXFLAGS: the example's, as CMake takes them
+#   embed_example.sh SOURCE_DIR BUILD_DIR COMPILER MAKE_GGUF     CXXFLAGS, LDFLAGS: the example's, as CMake takes them
 set -euo pipefail
 source=$1 build=$2 compiler=$3 make_gguf=$4
 
