@@ -3,6 +3,7 @@
 
 #include "hostcalls/guest_abi.hpp"
 #include "node_fixture.hpp"
+#include "support/many_memories.hpp"
 
 namespace driftwood {
 namespace {
@@ -13,13 +14,6 @@ using ::testing::HasSubstr;
 using testing::Replies;
 
 using NodeMessages = testing::NodeTest;
-
-// ThreadSanitizer's own maps leave no room for the address space of so many.
-#if defined(__SANITIZE_THREAD__)
-constexpr int kMany = 200;
-#else
-constexpr int kMany = 1000;
-#endif
 
 TEST_F(NodeMessages, AreHandledInTheOrderOfOneActor) {
   make();
@@ -203,7 +197,7 @@ TEST_F(NodeMessages, CancelledWhileWaitingIsNeverHandled) {
 TEST_F(NodeMessages, OneThousandActorsAtRestCostNoThread) {
   make();
   std::vector<ActorId> actors;
-  for (int i = 0; i < kMany; ++i) actors.push_back(spawn());
+  for (int i = 0; i < testing::kManyMemories; ++i) actors.push_back(spawn());
   EXPECT_EQ(node_->threads(), 0U);
   Replies replies;
   for (const ActorId actor : actors) post(actor, "count", replies.handler());

@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "memory/image.hpp"
+#include "support/many_memories.hpp"
 #include "wasm_fixture.hpp"
 
 namespace driftwood {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr std::string_view kCounter = R"((module (memory 1 10)
   (global $count (mut i32) (i32.const 0)) (data (i32.const 0) "begin")
@@ -221,11 +222,11 @@ TEST_F(Resume, AThousandChildrenOfOneImageGoTheirOwnWays) {
   auto parent = Instance::create(program, {}).value();
   const auto image = parent->memory().seal().value();
   std::vector<std::unique_ptr<Instance>> children;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < testing::kManyMemories; ++i) {
     auto region = Region::create_over(image, linear_memory_options(image->size())).value();
     children.push_back(Instance::resume(program, {std::move(region), {value(WasmType::i32, i)}}, {}).value());
   }
-  for (int i = 0; i < 1000; i += 7) EXPECT_EQ(call(*children[i], "next"), i + 1 + 'b');
+  for (int i = 0; i < testing::kManyMemories; i += 7) EXPECT_EQ(call(*children[i], "next"), i + 1 + 'b');
 }
 
 }  // namespace

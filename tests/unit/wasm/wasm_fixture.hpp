@@ -18,7 +18,7 @@ namespace driftwood {
 
 inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
-class WasmTest : public testing::Test {
+class WasmTest : public ::testing::Test {
  protected:
   WasmTest() : engine_(Engine::create().value()) {}
 

@@ -1,0 +1,13 @@
+// How many linear memories a test can have at once.
+#pragma once
+
+namespace driftwood::testing {
+
+// ThreadSanitizer's own maps leave no room for the address space of so many.
+#if defined(__SANITIZE_THREAD__)
+constexpr int kManyMemories = 200;
+#else
+constexpr int kManyMemories = 1000;
+#endif
+
+}  // namespace driftwood::testing
