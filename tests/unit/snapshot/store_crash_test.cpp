@@ -300,6 +300,7 @@ TEST(StoreProcesses, ShareOneFolder) {
   const SnapshotId root = value_of(store->save(snapshot_of(memory)));
   value_of(store->sync());
   const StoreOptions options = store.options();
+  store.close();
   constexpr int kProcesses = 3, kTurns = 25;
   std::vector<pid_t> children;
   for (int process = 0; process < kProcesses; ++process) {

@@ -24,6 +24,8 @@ class TestStore {
     store_.reset();
     store_ = value_of(Store::open(options_));
   }
+  /// Ends its threads, which a process that forks may not have.
+  void close() { store_.reset(); }
   Store& operator*() { return *store_; }
   Store* operator->() { return store_.get(); }
   const std::filesystem::path& path() const { return options_.folder; }
