@@ -43,11 +43,13 @@ Result<std::unique_ptr<Graph>> Graph::create(Device& device, std::size_t max_ten
   graph->collect_external();
   DW_TRY(graph->allocate());
   DW_TRY(device.adopt(graph->nodes_));
+  if (!graph->cuts_.empty()) DW_TRY(graph->make_parts());
   graph->built_ = true;
   return graph;
 }
 
 Graph::~Graph() {
+  for (const ggml_cgraph* part : parts_) device_->forget(part);
   if (nodes_ != nullptr) device_->forget(nodes_);
 }
 
@@ -81,6 +83,29 @@ Result<void> Graph::allocate() {
   if (allocator_ != nullptr && ggml_gallocr_alloc_graph(allocator_.get(), nodes_)) return {};
   return fail(ErrorCode::out_of_memory,
               fmt::format("The scratch memory of a graph does not fit the device ({}).", device_->info().name));
+}
+
+/// Each part is a graph over some of the nodes, which stay where they were placed for all.
+Result<void> Graph::make_parts() {
+  cuts_.push_back(ggml_graph_n_nodes(nodes_));
+  std::size_t size = 0;
+  int begin = 0;
+  for (const int end : cuts_) {
+    size += ggml_graph_overhead_custom(static_cast<std::size_t>(end - begin), false);
+    begin = end;
+  }
+  parts_context_.reset(ggml_init({.mem_size = size, .mem_buffer = nullptr, .no_alloc = true}));
+  if (parts_context_ == nullptr) {
+    return fail(ErrorCode::out_of_memory, fmt::format("There is no memory for {} parts of a graph.", cuts_.size()));
+  }
+  begin = 0;
+  for (const int end : cuts_) {
+    ggml_cgraph* part = ggml_new_graph_custom(parts_context_.get(), static_cast<std::size_t>(end - begin), false);
+    for (; begin < end; ++begin) ggml_graph_add_node(part, ggml_graph_node(nodes_, begin));
+    DW_TRY(device_->adopt(part));
+    parts_.push_back(part);
+  }
+  return {};
 }
 
 std::span<ggml_tensor* const> Graph::views_of(const ggml_tensor* tensor) const {
@@ -146,5 +171,11 @@ Result<void> Graph::place(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std
 std::size_t Graph::scratch_size() const noexcept { return ggml_gallocr_get_buffer_size(allocator_.get(), 0); }
 
 Result<void> Graph::run(const std::atomic<bool>* cancel) { return device_->compute(nodes_, cancel); }
+
+Result<void> Graph::run_parts(std::uint32_t begin, std::uint32_t end) {
+  DW_CHECK(begin < end && end <= parts_.size());
+  for (ggml_cgraph* part : std::span(parts_).subspan(begin, end - begin)) DW_TRY(device_->compute(part));
+  return {};
+}
 
 }  // namespace driftwood

@@ -13,6 +13,7 @@
 #include <ggml.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -57,10 +58,16 @@ class Graph {
     return device_->read(tensor, std::as_writable_bytes(values));
   }
 
+  /// In build: what was added to `nodes` since the last cut, or since the beginning, is a part of its own.
+  void cut(const ggml_cgraph* nodes) { cuts_.push_back(ggml_graph_n_nodes(const_cast<ggml_cgraph*>(nodes))); }
+
   /// Bytes of scratch memory on the device.
   std::size_t scratch_size() const noexcept;
   /// Fails as Device::compute does.
   Result<void> run(const std::atomic<bool>* cancel = nullptr);
+  /// Runs parts from number `begin` to before `end`; cuts end all but the last one. All of them, in their order, are a
+  /// run: inputs are set before the first, and no other run may come in between. Fails as run() does.
+  Result<void> run_parts(std::uint32_t begin, std::uint32_t end);
 
  private:
   explicit Graph(Device& device) : device_(&device) {}
@@ -68,6 +75,7 @@ class Graph {
   Result<void> check_bindable(const ggml_tensor* tensor) const;
   Result<void> place(ggml_tensor* tensor, ggml_backend_buffer_t buffer, std::byte* address);
   Result<void> allocate();
+  Result<void> make_parts();
   void collect_external();
   std::span<ggml_tensor* const> views_of(const ggml_tensor* tensor) const;
 
@@ -75,6 +83,9 @@ class Graph {
   Handle<ggml_context, ggml_free> context_;
   Handle<ggml_gallocr, ggml_gallocr_free> allocator_;
   ggml_cgraph* nodes_ = nullptr;
+  std::vector<int> cuts_;  ///< numbers of nodes
+  Handle<ggml_context, ggml_free> parts_context_;
+  std::vector<ggml_cgraph*> parts_;
   bool built_ = false;
   std::vector<const ggml_tensor*> external_;  ///< bound in build, by address
   std::vector<ggml_tensor*> views_;           ///< views of external tensors, by the tensor that they view

@@ -19,7 +19,7 @@ struct Forward::State {
       : passes(std::move(made)),
         executor(*passes, {.batch = {.chunk = static_cast<std::uint32_t>(align_up(options.chunk, kChunkMultiple)),
                                      // Other kernels' bits depend on where a prompt is cut, which must not be chance.
-                                     .whole_chunks = !passes->fused()},
+                                     .piece_layers = passes->piece_layers()},
                            .max_waiting = options.max_waiting}) {}
 
   std::unique_ptr<ModelPasses> passes;

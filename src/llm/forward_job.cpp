@@ -120,7 +120,13 @@ std::size_t ForwardJob::logits_offset() const noexcept {
 
 void ForwardJob::advance(std::uint32_t n) {
   done_ += n;
+  piece_ = layers_done_ = 0;
   if (request_->progress) request_->progress(done_, done_ + left());
+}
+
+void ForwardJob::advance_layers(std::uint32_t n, std::uint32_t end) noexcept {
+  piece_ = n;
+  layers_done_ = end;
 }
 
 void ForwardJob::commit() { set_context_tokens(context_bytes(), context_.n_tokens + done_); }

@@ -46,6 +46,12 @@ class ForwardJob {
 
   /// A pass had the next `n` tokens.
   void advance(std::uint32_t n);
+  /// Tokens of the piece that is on its way through the layers; 0: none.
+  std::uint32_t piece() const noexcept { return piece_; }
+  /// Layers that the piece has had.
+  std::uint32_t layers_done() const noexcept { return layers_done_; }
+  /// The next `n` tokens, as a piece, have had layers up to before number `end`; advance() ends the piece.
+  void advance_layers(std::uint32_t n, std::uint32_t end) noexcept;
   /// Counts the tokens in the Context, once passes had them all.
   void commit();
   /// What the request ends with instead.
@@ -63,6 +69,8 @@ class ForwardJob {
   CheckedContext context_;
   std::uint32_t n_vocab_ = 0;
   std::uint32_t done_ = 0;
+  std::uint32_t piece_ = 0;
+  std::uint32_t layers_done_ = 0;
   std::optional<Error> error_;
 };
 
@@ -70,6 +78,13 @@ class ForwardJob {
 struct PassSlice {
   ForwardJob* job;
   std::uint32_t n_tokens;
+};
+
+/// Some next tokens of a job, and how many more layers they get now. With the last one the piece ends.
+struct PassPiece {
+  ForwardJob* job;
+  std::uint32_t n_tokens;  ///< the same until the piece ends
+  std::uint32_t n_layers;
 };
 
 }  // namespace driftwood

@@ -26,11 +26,36 @@ bool can_fuse(const Model& model) {
          hyperparameters.head_dim <= 256;
 }
 
+template <typename Run>
+Result<void> within_memory(const Run& run) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
+  }
+}
+
+/// What a pass over the slice means for its job.
+void settle(const PassSlice& slice, const Result<void>& done) {
+  if (done) {
+    slice.job->advance(slice.n_tokens);
+    if (slice.job->left() == 0) slice.job->commit();
+  } else if (done.error().code == ErrorCode::cancelled) {
+    slice.job->fail_cancelled();
+  } else {
+    slice.job->fail(done.error());
+  }
+}
+
 }  // namespace
 
 struct ModelPasses::State {
   /// Runs slices that can share a pass.
   Result<void> run(std::span<const PassSlice> slices);
+  Result<void> run(const PassPiece& piece, std::uint32_t end);
+  /// What a pass over the slices reads, in the members below.
+  PassInput input_of(std::span<const PassSlice> slices);
+  Result<std::shared_ptr<TransformerGraph>> graph_of(const GraphShape& shape, const PassInput& input);
   void add(const PassSlice& slice);
   void add_destinations(const PassSlice& slice);
   GraphShape shape() const;
@@ -44,6 +69,7 @@ struct ModelPasses::State {
   std::unique_ptr<PackedWeights> packed;  ///< null: ggml's products
   std::mutex mutex;                       ///< of a pass, and of what follows
   GraphCache graphs{kGraphCacheBytes};
+  std::shared_ptr<TransformerGraph> piece_graph;  ///< of the piece that is on its way through the layers
 
   // Of the pass that is being made; kept for their memory.
   std::vector<PassSlice> order;
@@ -101,25 +127,43 @@ GraphShape ModelPasses::State::shape() const {
   return shape;
 }
 
-Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {
-  const ForwardRequest& first = slices.front().job->request();
-  const bool alone = slices.size() == 1;
-  const bool top_k = first.outputs == Outputs::top_k;
-  place = alone && !top_k ? LogitsPlace::bound : fused ? LogitsPlace::delivered : LogitsPlace::host;
+PassInput ModelPasses::State::input_of(std::span<const PassSlice> slices) {
   order.assign(slices.begin(), slices.end());
   tokens.clear();
   sequences.clear();
   output_rows.clear();
   destinations.clear();
   for (const PassSlice& slice : slices) add(slice);
+  return {tokens, sequences, output_rows, slices.front().job->logits_offset(), destinations};
+}
 
-  const PassInput input{tokens, sequences, output_rows, slices.front().job->logits_offset(), destinations};
-  const GraphShape wanted = shape();
-  TransformerGraph* graph = graphs.find(wanted);
-  if (graph == nullptr) {
-    DW_TRY_ASSIGN(auto made, TransformerGraph::create(*model, wanted, kv_access(), packed.get(), input));
-    graph = graphs.insert(wanted, std::move(made));
+Result<std::shared_ptr<TransformerGraph>> ModelPasses::State::graph_of(const GraphShape& wanted,
+                                                                       const PassInput& input) {
+  if (auto graph = graphs.find(wanted)) return graph;
+  DW_TRY_ASSIGN(auto made, TransformerGraph::create(*model, wanted, kv_access(), packed.get(), input));
+  return graphs.insert(wanted, std::move(made));
+}
+
+Result<void> ModelPasses::State::run(const PassPiece& piece, std::uint32_t end) {
+  place = LogitsPlace::delivered;
+  const PassSlice slice{piece.job, piece.n_tokens};
+  const PassInput input = input_of({&slice, 1});
+  if (piece.job->piece() == 0) {
+    GraphShape wanted = shape();
+    wanted.by_layers = true;
+    DW_TRY_ASSIGN(piece_graph, graph_of(wanted, input));
   }
+  return piece_graph->run_layers(input, piece.job->layers_done(), end);
+}
+
+Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {
+  const ForwardRequest& first = slices.front().job->request();
+  const bool alone = slices.size() == 1;
+  const bool top_k = first.outputs == Outputs::top_k;
+  place = alone && !top_k ? LogitsPlace::bound : fused ? LogitsPlace::delivered : LogitsPlace::host;
+  const PassInput input = input_of(slices);
+  const GraphShape wanted = shape();
+  DW_TRY_ASSIGN(const auto graph, graph_of(wanted, input));
   DW_TRY(graph->run(input, alone ? first.cancel : nullptr));
   if (wanted.logits == LogitsPlace::host) {
     auto* best = reinterpret_cast<TokenLogit*>(first.memory->host() + first.logits.offset);
@@ -194,28 +238,27 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
     });
     if (decode != nullptr) end = std::min(end, rest.begin() + static_cast<std::ptrdiff_t>(decode->max_slices()));
     const std::span part(rest.begin(), end);
-    const auto run = [&]() -> Result<void> {
-      try {
-        return decode != nullptr ? decode->run(part) : state_->run(part);
-      } catch (const std::bad_alloc&) {
-        return fail(ErrorCode::out_of_memory, "There is no memory for a pass over the model.");
-      }
+    const auto run = [&] {
+      return within_memory([&] { return decode != nullptr ? decode->run(part) : state_->run(part); });
     };
     Result<void> done = run();
     // What computed ended in the middle. A pass writes nothing but rows beyond the Contexts' ends, and logits, before
     // it reads them: it can be run again.
     if (!done && done.error().code == ErrorCode::unavailable) done = run();
-    for (const PassSlice& slice : part) {
-      if (done) {
-        slice.job->advance(slice.n_tokens);
-        if (slice.job->left() == 0) slice.job->commit();
-      } else if (done.error().code == ErrorCode::cancelled) {
-        slice.job->fail_cancelled();
-      } else {
-        slice.job->fail(done.error());
-      }
-    }
+    for (const PassSlice& slice : part) settle(slice, done);
     rest.erase(rest.begin(), end);
+  }
+}
+
+void ModelPasses::run(const PassPiece& piece) {
+  const std::lock_guard lock(state_->mutex);
+  ForwardJob& job = *piece.job;
+  const std::uint32_t end = std::min(piece_layers(), job.layers_done() + piece.n_layers);
+  const Result<void> done = within_memory([&] { return state_->run(piece, end); });
+  if (done && end < piece_layers()) {
+    job.advance_layers(piece.n_tokens, end);
+  } else {
+    settle({&job, piece.n_tokens}, done);
   }
 }
 
@@ -225,6 +268,9 @@ void ModelPasses::drop_caches() {
 }
 
 bool ModelPasses::fused() const noexcept { return state_->fused; }
+std::uint32_t ModelPasses::piece_layers() const noexcept {
+  return state_->fused ? state_->model->hyperparameters().n_layer : 0;
+}
 const Model& ModelPasses::model() const noexcept { return *state_->model; }
 std::uint64_t ModelPasses::packed_bytes() const noexcept {
   return (state_->packed == nullptr ? 0 : state_->packed->bytes()) +

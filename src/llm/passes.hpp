@@ -21,6 +21,10 @@ class Passes {
   /// Runs the slices' tokens through the model and advances their jobs, or fails them. Each job has one slice; no two
   /// use the same memory. No job's results depend on the others.
   virtual void run(std::span<const PassSlice> slices) = 0;
+  /// Runs some more layers over a piece and advances its job, or fails it. Passes over other jobs may come in between,
+  /// but no piece of another job unless this one's is given up. A job's results do not show that they were cut. Only
+  /// where piece_layers() says so.
+  virtual void run(const PassPiece& piece) = 0;
 };
 
 /// How attention reads the KV rows; the results agree within rounding.
@@ -55,12 +59,15 @@ class ModelPasses final : public Passes {
 
   Result<void> start(ForwardJob& job) override;
   void run(std::span<const PassSlice> slices) override;
+  void run(const PassPiece& piece) override;
   /// Frees the graphs that were kept; no result depends on them.
   void drop_caches();
 
   const Model& model() const noexcept;
   /// Whether a pass serves many requests, and may cut them anywhere.
   bool fused() const noexcept;
+  /// Layers that pieces may be run by; 0: none.
+  std::uint32_t piece_layers() const noexcept;
   /// Bytes of what is packed beside the model's file.
   std::uint64_t packed_bytes() const noexcept;
 

@@ -178,6 +178,62 @@ TEST_P(ForwardBatch, SharesThePrefixOfForksWithoutChangingABit) {
   }
 }
 
+TEST_P(ForwardBatch, GivesAPieceThatIsRunByLayersTheBitsOfOnePass) {
+  ASSERT_GT(passes_->piece_layers(), 1U);
+  // Those of plan_of() that begin with 40 tokens and more, and with none, one and three behind others.
+  for (const std::uint32_t i : {3U, 4U, 5U, 6U, 7U}) {
+    Sequence whole = make_sequence(i);
+    Sequence cut = make_sequence(i);
+    Sequence other = make_sequence(i + 1);
+    for (const Sequence* sequence : {&whole, &cut}) fill(*sequence, i, plan_of(i).n_past);
+    const ForwardRequest whole_request = request(whole, i);
+    ForwardJob whole_job(whole_request);
+    ASSERT_TRUE(passes_->start(whole_job));
+    const PassSlice slice{&whole_job, whole_job.left()};
+    pass({&slice, 1});
+
+    const ForwardRequest cut_request = request(cut, i);
+    ForwardJob job(cut_request);
+    ASSERT_TRUE(passes_->start(job));
+    const std::uint32_t n_tokens = job.left();
+    for (std::uint32_t step = 0; !job.ended(); ++step) {
+      ASSERT_LT(step, passes_->piece_layers());
+      EXPECT_EQ(job.layers_done(), step);
+      passes_->run(PassPiece{&job, n_tokens, 1});
+      // A pass of the same size that uses the same kernels, and no graph that was kept.
+      fill(other, i, step == 0 ? n_tokens : 1);
+      if (step == 1) passes_->drop_caches();
+    }
+    ASSERT_TRUE(job.result()) << job.result().error().to_string();
+    EXPECT_TRUE(all_bytes(whole) == all_bytes(cut)) << "request " << i;
+  }
+}
+
+TEST_P(ForwardBatch, BeginsAnewAfterAPieceThatWasGivenUp) {
+  Sequence whole = make_sequence(3);
+  Sequence given_up = make_sequence(3);
+  Sequence cut = make_sequence(3);
+  const ForwardRequest whole_request = request(whole, 3);
+  const ForwardRequest cut_request = request(cut, 3);
+  const ForwardRequest given_up_request = request(given_up, 3);
+  ForwardJob whole_job(whole_request);
+  ASSERT_TRUE(passes_->start(whole_job));
+  const PassSlice slice{&whole_job, whole_job.left()};
+  pass({&slice, 1});
+  {
+    ForwardJob job(given_up_request);
+    ASSERT_TRUE(passes_->start(job));
+    passes_->run(PassPiece{&job, job.left(), 1});
+  }
+  ForwardJob job(cut_request);
+  ASSERT_TRUE(passes_->start(job));
+  const std::uint32_t n_tokens = job.left();
+  passes_->run(PassPiece{&job, n_tokens, 1});
+  passes_->run(PassPiece{&job, n_tokens, passes_->piece_layers()});
+  ASSERT_TRUE(job.ended() && job.result());
+  EXPECT_TRUE(all_bytes(whole) == all_bytes(cut));
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, ForwardBatch, ::testing::ValuesIn(cases()), [](const auto& test) {
   return fmt::format("{}_{}{}", test.param.architecture, ggml_type_name(test.param.type),
                      test.param.strict ? "_strict" : "");

@@ -18,6 +18,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+constexpr std::uint32_t kLayers = 10;
+
 /// One request's thread has a memory of its own; the fake never looks into it.
 struct Requester {
   explicit Requester(std::uint32_t n_tokens, std::int8_t priority = 0) : tokens(n_tokens) {
@@ -46,13 +48,9 @@ class CountingPasses final : public Passes {
     return {};
   }
   void run(std::span<const PassSlice> slices) override {
-    std::unique_lock lock(mutex_);
-    auto& pass = passes_.emplace_back();
+    std::vector<Slice> pass;
     for (const PassSlice& slice : slices) pass.push_back({slice.job->request().memory, slice.n_tokens});
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return !held_ || passes_.size() <= let_through_; });
-    lock.unlock();
-    if (on_pass) on_pass();
+    note(std::move(pass));
     for (const PassSlice& slice : slices) {
       if (failing == slice.job->request().memory) {
         slice.job->fail({ErrorCode::device_lost, "Gone.", {}});
@@ -60,6 +58,20 @@ class CountingPasses final : public Passes {
         slice.job->advance(slice.n_tokens);
       }
     }
+  }
+  /// Noted when it ends.
+  void run(const PassPiece& piece) override {
+    ForwardJob& job = *piece.job;
+    EXPECT_TRUE(on_its_way_ == nullptr || on_its_way_ == &job) << "two pieces at a time";
+    EXPECT_TRUE(job.piece() == 0 || job.piece() == piece.n_tokens) << "another piece of the job";
+    const std::uint32_t end = job.layers_done() + piece.n_layers;
+    ASSERT_LE(end, kLayers);
+    if (failing == job.request().memory) return job.fail({ErrorCode::device_lost, "Gone.", {}});
+    if (on_layers) on_layers();
+    on_its_way_ = end == kLayers ? nullptr : &job;
+    if (end != kLayers) return job.advance_layers(piece.n_tokens, end);
+    note({{job.request().memory, piece.n_tokens}});
+    job.advance(piece.n_tokens);
   }
 
   void hold() {
@@ -85,11 +97,22 @@ class CountingPasses final : public Passes {
   const Import* refused = nullptr;
   const Import* failing = nullptr;
   std::function<void()> on_pass;
+  std::function<void()> on_layers;
 
  private:
+  void note(std::vector<Slice> pass) {
+    std::unique_lock lock(mutex_);
+    passes_.push_back(std::move(pass));
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_ || passes_.size() <= let_through_; });
+    lock.unlock();
+    if (on_pass) on_pass();
+  }
+
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::vector<Slice>> passes_;
+  const ForwardJob* on_its_way_ = nullptr;  ///< whose piece has had some layers
   bool held_ = false;
   std::size_t let_through_ = 0;
 };
@@ -98,7 +121,8 @@ class ExecutorTest : public ::testing::Test {
  protected:
   void make(std::uint32_t max_waiting = 64) {
     executor_ = std::make_unique<Executor>(
-        passes_, ExecutorOptions{.batch = {.chunk = 512, .max_sequences = 256}, .max_waiting = max_waiting});
+        passes_, ExecutorOptions{.batch = {.chunk = 512, .max_sequences = 256, .piece_layers = kLayers},
+                                 .max_waiting = max_waiting});
   }
   /// Runs a request on a thread of its own.
   std::jthread run(Requester& requester, Result<void>& result) {
@@ -263,7 +287,7 @@ TEST_F(ExecutorTest, RequestsOfOneMemoryAreNeverInOnePass) {
   EXPECT_TRUE(results[1] && results[2]);
 }
 
-/// Passes of a machine that takes 10 ms for decoded tokens and 1 ms more for each token of a prompt.
+/// Passes of a machine that takes 10 ms for decoded tokens and 100 us for each layer of a token of a prompt.
 class BatchFormerTest : public ::testing::Test {
  protected:
   /// The slices of the next pass among `requesters`, each by its tokens; those that have none left get others.
@@ -274,20 +298,39 @@ class BatchFormerTest : public ::testing::Test {
       if (!job || job->left() == 0) job = std::make_unique<ForwardJob>(requester->request);
       jobs.push_back(job.get());
     }
+    const auto next = former_.next(jobs);
     std::map<const Requester*, std::uint32_t> slices;
     double us = 10e3;
-    for (const PassSlice& slice : former_.next(jobs)) {
-      for (Requester* requester : requesters) {
-        if (jobs_[requester].get() == slice.job) slices[requester] = slice.n_tokens;
-      }
+    for (const PassSlice& slice : next) {
+      slices[of(slice.job)] = slice.n_tokens;
       if (slice.job->left() > kShortRequest) us += 1e3 * slice.n_tokens;
       slice.job->advance(slice.n_tokens);
     }
-    former_.note(us);
+    if (!next.empty()) former_.note(us);
+    run_piece(slices);
+    EXPECT_FALSE(slices.empty() && piece_us_ == 0) << "a pass of nothing";
     return slices;
   }
+  const Requester* of(const ForwardJob* job) const {
+    return std::ranges::find(jobs_, job, [](const auto& entry) { return entry.second.get(); })->first;
+  }
+  /// Adds the piece's tokens where it ends.
+  void run_piece(std::map<const Requester*, std::uint32_t>& slices) {
+    piece_us_ = 0;
+    const auto piece = former_.piece();
+    if (!piece) return;
+    ASSERT_GE(piece->n_layers, 1U);
+    piece_us_ = 100.0 * piece->n_tokens * piece->n_layers;
+    former_.note_piece(piece_us_);
+    const std::uint32_t end = piece->job->layers_done() + piece->n_layers;
+    ASSERT_LE(end, kLayers);
+    if (end != kLayers) return piece->job->advance_layers(piece->n_tokens, end);
+    slices[of(piece->job)] = piece->n_tokens;
+    piece->job->advance(piece->n_tokens);
+  }
 
-  BatchFormer former_{{.chunk = 512, .max_sequences = 8}};
+  BatchFormer former_{{.chunk = 512, .max_sequences = 8, .piece_layers = kLayers}};
+  double piece_us_ = 0;  ///< of the last pass's piece
   std::map<Requester*, std::unique_ptr<ForwardJob>> jobs_;
 };
 
@@ -298,11 +341,31 @@ TEST_F(BatchFormerTest, APromptTakesNoMoreThanItsPassMayLast) {
   for (int i = 0; i < 40; ++i) {
     const auto slices = pass({&decoder, &prompt});
     EXPECT_TRUE(slices.contains(&decoder)) << i;
-    const std::uint32_t n = slices.contains(&prompt) ? slices.at(&prompt) : 0;
-    EXPECT_LE(n, 10U) << i;
-    done += n;
+    EXPECT_LE(piece_us_, 5e3) << i;
+    if (slices.contains(&prompt)) done += slices.at(&prompt);
   }
-  EXPECT_GE(done, 39U * 4) << "the prompt goes on";
+  EXPECT_GE(done, 36U * 4) << "the prompt goes on";
+}
+
+TEST_F(BatchFormerTest, APieceGoesOnThoughOthersHadLess) {
+  Requester decoder(1), first(4000), second(4000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  std::map<const Requester*, std::uint32_t> had;
+  for (int i = 0; i < 100; ++i) {
+    for (const auto& [requester, n] : pass({&decoder, &first, &second})) had[requester] += n;
+    EXPECT_FALSE(jobs_[&first]->piece() != 0 && jobs_[&second]->piece() != 0) << "two pieces at a time";
+  }
+  EXPECT_NEAR(had[&first], had[&second], 64);
+  EXPECT_GT(had[&first], 100U);
+}
+
+TEST_F(BatchFormerTest, APieceEndsAtOnceWhenNobodyDecodesAnyMore) {
+  Requester decoder(1), prompt(4000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  while (!jobs_[&prompt] || jobs_[&prompt]->layers_done() == 0) pass({&decoder, &prompt});
+  for (int i = 0; i < 5; ++i) pass({&prompt});
+  EXPECT_EQ(jobs_[&prompt]->piece(), 0U);
+  EXPECT_EQ(pass({&prompt}).at(&prompt), 512U);
 }
 
 TEST_F(BatchFormerTest, APromptTakesWholeChunksWhereNobodyDecodes) {

@@ -18,6 +18,10 @@ std::uint64_t microseconds(std::chrono::steady_clock::duration duration) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
+double microseconds_between(std::chrono::steady_clock::time_point begin, std::chrono::steady_clock::time_point end) {
+  return std::chrono::duration<double, std::micro>(end - begin).count();
+}
+
 }  // namespace
 
 /// A request in the executor. Kept for the next one when it leaves: whoever wakes its thread may touch it late.
@@ -152,16 +156,30 @@ void Executor::run_pass(std::unique_lock<std::mutex>& lock) {
   if (jobs_.empty()) return;
   lock.unlock();
   const auto slices = former_.next(jobs_);
+  std::uint64_t n_tokens = 0;
+  for (const PassSlice& slice : slices) n_tokens += slice.n_tokens;
   const auto begin = Clock::now();
-  passes_.run(slices);
-  const auto end = Clock::now();
-  former_.note(std::chrono::duration<double, std::micro>(end - begin).count());
+  auto end = begin;
+  if (!slices.empty()) {
+    passes_.run(slices);
+    end = Clock::now();
+    former_.note(microseconds_between(begin, end));
+  }
+  const auto piece = former_.piece();
+  if (piece) {
+    const auto piece_begin = end;
+    const std::uint32_t done = piece->job->done();
+    passes_.run(*piece);
+    end = Clock::now();
+    former_.note_piece(microseconds_between(piece_begin, end));
+    n_tokens += piece->job->done() - done;
+  }
   lock.lock();
   last_end_ = end;
   last_took_ = end - begin;
   ++statistics_.passes;
-  for (const PassSlice& slice : slices) statistics_.tokens += slice.n_tokens;
-  ++statistics_.by_sequences[ExecutorStatistics::bucket(slices.size())];
+  statistics_.tokens += n_tokens;
+  ++statistics_.by_sequences[ExecutorStatistics::bucket(slices.size() + (piece ? 1 : 0))];
   statistics_.passes_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(end - begin).count());
 }
 

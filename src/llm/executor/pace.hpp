@@ -1,7 +1,7 @@
-// How many tokens of prompts a pass may take along with decoded ones, so that these do not wait long.
+// How much of a prompt may be computed after a pass of decoded tokens, so that these do not wait long.
 //
-// Learned from passes as they are measured: what decoded tokens take alone, and what
-// each token of a prompt adds. Plain values; one thread at a time.
+// Learned from what is measured: what decoded tokens take, and what a token of a prompt takes for each layer. Plain
+// values; one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,22 +10,26 @@ namespace driftwood {
 
 class Pace {
  public:
-  /// `chunk`: most tokens of prompts in a pass.
-  explicit Pace(std::uint32_t chunk) : chunk_(chunk) {}
+  explicit Pace(std::uint32_t n_layers) : n_layers_(n_layers) {}
 
-  /// Tokens of prompts beside `n_decoded` decoded ones. 0 now and then: a pass to learn from.
-  std::uint32_t allowance(std::uint32_t n_decoded);
-  /// What a pass took.
-  void note(std::uint32_t n_decoded, std::uint32_t n_prompt, double us);
+  /// Tokens of a piece that begins now.
+  std::uint32_t piece_tokens() const;
+  /// Layers, at least one, for a piece of so many tokens.
+  std::uint32_t layers(std::uint32_t n_tokens) const;
+
+  /// What a pass of decoded tokens alone took.
+  void note_decoded(std::uint32_t n_tokens, double us);
+  /// What some layers of a piece took.
+  void note_piece(std::uint32_t n_tokens, std::uint32_t n_layers, double us);
 
  private:
-  double expected_us(std::uint32_t n_decoded) const;
+  /// Tokens times layers.
+  double allowance() const;
 
-  std::uint32_t chunk_;
-  double decode_us_ = 0;  ///< a pass of n_decode_ decoded tokens alone; 0: not known
-  std::uint32_t n_decode_ = 0;
-  double prompt_token_us_ = 0;     ///< what one adds; 0: not known
-  std::uint32_t since_alone_ = 0;  ///< passes with prompts since decoded tokens had one for themselves
+  std::uint32_t n_layers_;
+  double decoded_us_ = 0;  ///< a pass of n_decoded_ tokens; 0: not known
+  std::uint32_t n_decoded_ = 0;
+  double token_layer_us_ = 0;  ///< 0: not known
 };
 
 }  // namespace driftwood

@@ -31,6 +31,7 @@ struct GraphShape {
   KvType kv_type = KvType::f16;  ///< where the access makes tensors of it
   bool long_rope = false;        ///< the Context is longer than the model's first training length
   std::uint32_t n_kv_max = 0;    ///< rows that the graph can reach; 0: any number
+  bool by_layers = false;        ///< layers may run one after another, with others' passes in between
 
   friend auto operator<=>(const GraphShape&, const GraphShape&) = default;
 };

@@ -4,14 +4,14 @@
 
 namespace driftwood {
 
-TransformerGraph* GraphCache::find(const GraphShape& shape) {
+std::shared_ptr<TransformerGraph> GraphCache::find(const GraphShape& shape) {
   const auto found = entries_.find(shape);
   if (found == entries_.end()) return nullptr;
   found->second.last_use = ++uses_;
-  return found->second.graph.get();
+  return found->second.graph;
 }
 
-TransformerGraph* GraphCache::insert(const GraphShape& shape, std::unique_ptr<TransformerGraph> graph) {
+std::shared_ptr<TransformerGraph> GraphCache::insert(const GraphShape& shape, std::shared_ptr<TransformerGraph> graph) {
   bytes_ += graph->scratch_size();
   while (bytes_ > max_bytes_ && !entries_.empty()) {
     const auto oldest = std::ranges::min_element(entries_, {}, [](const auto& entry) { return entry.second.last_use; });
@@ -20,7 +20,7 @@ TransformerGraph* GraphCache::insert(const GraphShape& shape, std::unique_ptr<Tr
   }
   Entry& entry = entries_[shape];
   entry = {std::move(graph), ++uses_};
-  return entry.graph.get();
+  return entry.graph;
 }
 
 void GraphCache::clear() noexcept {

@@ -16,14 +16,14 @@ class GraphCache {
   /// Keeps graphs while their scratch memory stays under `max_bytes` in all; at least the last one.
   explicit GraphCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
 
-  /// The graph of `shape`, or null. Borrowed: until the next insert() or clear().
-  TransformerGraph* find(const GraphShape& shape);
-  TransformerGraph* insert(const GraphShape& shape, std::unique_ptr<TransformerGraph> graph);
+  /// The graph of `shape`, or null.
+  std::shared_ptr<TransformerGraph> find(const GraphShape& shape);
+  std::shared_ptr<TransformerGraph> insert(const GraphShape& shape, std::shared_ptr<TransformerGraph> graph);
   void clear() noexcept;
 
  private:
   struct Entry {
-    std::unique_ptr<TransformerGraph> graph;
+    std::shared_ptr<TransformerGraph> graph;
     std::uint64_t last_use = 0;
   };
 

@@ -61,6 +61,10 @@ Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_cont
 
   ggml_tensor* residual = embed(build, tokens_);
   for (std::uint32_t layer = 0; layer < model.hyperparameters().n_layer; ++layer) {
+    if (shape_.by_layers && layer != 0) {
+      ggml_build_forward_expand(nodes, residual);
+      graph.cut(nodes);
+    }
     residual = transformer_layer(build, *access_, layer, residual);
   }
   if (residual == nullptr) return {};
@@ -76,7 +80,7 @@ Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_cont
   return {};
 }
 
-Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<bool>* cancel) {
+Result<void> TransformerGraph::set_inputs(const PassInput& input) {
   DW_CHECK(input.tokens.size() == shape_.n_tokens && input.output_rows.size() == shape_.n_outputs);
   auto position = position_values_.begin();
   for (const KvBinding& sequence : input.sequences) {
@@ -88,12 +92,29 @@ Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<boo
   DW_TRY(graph_->set(tokens_, input.tokens));
   DW_TRY(graph_->set(positions_, std::span<const std::int32_t>(position_values_)));
   if (output_rows_ != nullptr) DW_TRY(graph_->set(output_rows_, input.output_rows));
+  return {};
+}
+
+Result<void> TransformerGraph::point_at(const PassInput& input) {
   DW_TRY(access_->prepare(*graph_, input.sequences));
   if (logits_ != nullptr && shape_.logits == LogitsPlace::bound) {
     DW_TRY(graph_->bind(logits_, *input.sequences.front().memory, input.logits_offset));
   }
   delivery_.rows.assign(input.destinations.begin(), input.destinations.end());
+  return {};
+}
+
+Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<bool>* cancel) {
+  DW_TRY(set_inputs(input));
+  DW_TRY(point_at(input));
   DW_TRY(graph_->run(cancel));
+  return access_->finish();
+}
+
+Result<void> TransformerGraph::run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end) {
+  if (begin == 0) DW_TRY(set_inputs(input));
+  DW_TRY(point_at(input));
+  DW_TRY(begin == 0 && end == n_layer_ ? graph_->run() : graph_->run_parts(begin, end));
   return access_->finish();
 }
 

@@ -32,6 +32,9 @@ class TransformerGraph {
 
   /// Runs the pass over input that has the graph's shape. Fails as Graph::run does.
   Result<void> run(const PassInput& input, const std::atomic<bool>* cancel);
+  /// Of a shape by layers: runs those from number `begin` to before `end`, and with the last one what comes after it.
+  /// The first ones come first, and with the same input for all. Fails as Graph::run does.
+  Result<void> run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end);
 
   /// The logits of the last run, for LogitsPlace::host; until the next run.
   Result<std::span<const float>> host_logits();
@@ -42,6 +45,7 @@ class TransformerGraph {
   TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
                    const PackedWeights* packed)
       : shape_(shape),
+        n_layer_(model.hyperparameters().n_layer),
         host_addresses_(model.device().info().capabilities.host_addresses),
         access_(std::move(access)),
         products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from,
@@ -49,8 +53,13 @@ class TransformerGraph {
         delivery_(model.device().crew()) {}
   Result<void> build(const Model& model, Graph& graph, ggml_context* context, ggml_cgraph* nodes,
                      const PassInput& first);
+  /// What lies in scratch memory, before a run.
+  Result<void> set_inputs(const PassInput& input);
+  /// What lies in Contexts and requests, which may have other addresses than before.
+  Result<void> point_at(const PassInput& input);
 
   GraphShape shape_;
+  std::uint32_t n_layer_;
   bool host_addresses_;  ///< of the device's tensors
   std::unique_ptr<KvAccess> access_;
   Products products_;
