@@ -150,7 +150,7 @@ class Sequence {
 
   void append_normal(std::uint32_t t, std::uint32_t kind, std::size_t n, std::vector<float>& x) const {
     const std::uint32_t branch = t < case_.fork ? 0 : case_.branch;
-    std::mt19937 random((t * 97 + branch) * 3 + kind);
+    std::minstd_rand random((t * 97 + branch) * 3 + kind + 1);
     std::normal_distribution<float> distribution;
     std::generate_n(std::back_inserter(x), n, [&] { return distribution(random); });
   }
@@ -194,8 +194,8 @@ void expect_close(const Case& c) {
 }
 
 TEST(Attention, AgreesWithPlainSoftmaxForOneQueryAtAnyLength) {
-  for (const std::uint32_t n_past : {0U, 1U, 4U, 62U, 63U, 64U, 65U, 127U, 128U, 300U, 1000U}) {
-    expect_close({.n_past = n_past});
+  for (const std::uint32_t n_past : {0U, 1U, 4U, 62U, 63U, 64U, 65U, 127U, 128U, 255U, 256U, 300U, 1000U, 2200U}) {
+    for (const int threads : {1, 2}) expect_close({.n_past = n_past, .threads = threads});
   }
 }
 
@@ -235,10 +235,17 @@ TEST(Attention, CapsScores) {
 }
 
 TEST(Attention, DoesNotDependOnThreads) {
-  for (const std::uint32_t n : {1U, 3U, 50U}) {
-    const std::vector<float> alone = Sequence({.n_past = 500, .n = n, .threads = 1}).run();
-    EXPECT_EQ(alone, Sequence({.n_past = 500, .n = n, .threads = 2}).run());
-    EXPECT_EQ(alone, Sequence({.n_past = 500, .n = n, .threads = 5}).run());
+  for (const std::uint32_t n_past : {500U, 1100U, 1250U, 2300U}) {
+    for (const std::uint32_t window : {0U, 1000U}) {
+      for (const std::uint32_t n : {1U, 3U, 50U}) {
+        const auto with = [&](int threads) {
+          return Sequence({.n_past = n_past, .n = n, .window = window, .threads = threads}).run();
+        };
+        const std::vector<float> alone = with(1);
+        EXPECT_EQ(alone, with(2)) << n << " after " << n_past;
+        EXPECT_EQ(alone, with(5)) << n << " after " << n_past;
+      }
+    }
   }
 }
 
@@ -253,7 +260,7 @@ TEST(Attention, DoesNotDependOnHowTheSequenceIsCut) {
 TEST(Attention, ATokensBitsDoNotDependOnWhatElseItsPassHas) {
   for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
     for (const auto& [window, softcap] : {std::pair(0U, 0.0F), std::pair(70U, 0.0F), std::pair(0U, 3.0F)}) {
-      for (const std::uint32_t n_past : {0U, 40U, 130U}) {
+      for (const std::uint32_t n_past : {0U, 40U, 130U, 210U}) {
         Case c{.n_past = n_past, .n = 75, .type = type, .window = window, .softcap = softcap};
         const std::vector<float> together = Sequence(c).run();
         const std::size_t row = std::size_t{c.n_head} * c.head_dim;
@@ -267,6 +274,22 @@ TEST(Attention, ATokensBitsDoNotDependOnWhatElseItsPassHas) {
               << n << " tokens from " << c.n_past << ", window " << window << ", softcap " << softcap;
         }
       }
+    }
+  }
+}
+
+TEST(Attention, ATokenWhoseTasksMergeGroupsHasTheBitsOfATile) {
+  for (const std::uint32_t window : {0U, 1100U}) {
+    Case c{.n_past = 1270, .n = 40, .window = window, .threads = 1};
+    const std::vector<float> together = Sequence(c).run();
+    const std::size_t row = std::size_t{c.n_head} * c.head_dim;
+    for (std::uint32_t i = 0; i < c.n; ++i) {
+      const auto begin = together.begin() + static_cast<std::ptrdiff_t>(i * row);
+      Case one = c;
+      one.n_past += i;
+      one.n = 1;
+      ASSERT_EQ(Sequence(one).run(), std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(row)))
+          << "token " << one.n_past << ", window " << window;
     }
   }
 }
@@ -289,7 +312,7 @@ TEST(Attention, SequencesOfAPassDoNotDisturbEachOther) {
 
 TEST(Attention, ASharedBeginningChangesNoBit) {
   for (const std::uint32_t window : {0U, 100U, 200U}) {
-    for (const std::uint32_t shared : {63U, 64U, 200U, 256U}) {
+    for (const std::uint32_t shared : {63U, 64U, 200U, 256U, 330U, 520U}) {
       std::vector<Sequence> alone, sharing;
       const std::uint32_t n = 14;
       alone.reserve(n);
@@ -334,6 +357,23 @@ TEST(AttentionPlan, SharesAShortPieceOutAmongAllThreadsAlike) {
   const AttentionPlan plan = plan_attention(sequences, {9, 3, 64}, 0, 2);
   ASSERT_GE(plan.tasks.size(), 4U);
   for (const AttentionTask& task : plan.tasks) EXPECT_LE(task.cost, 2 * plan.tasks.back().cost);
+}
+
+TEST(AttentionPlan, TasksMergeWholeGroupsWhereTheyAreLongEnough) {
+  std::byte own{};
+  const auto plan_of = [&](std::uint32_t n_past, std::uint32_t window) {
+    const std::vector<KvSequence> sequences = {{.spans = {{&own, n_past + 1}}, .n_past = n_past}};
+    return plan_attention(sequences, {9, 3, 64}, window, 2);
+  };
+  EXPECT_FALSE(plan_of(1000, 0).pieces[0].by_groups);
+  EXPECT_TRUE(plan_of(4096, 0).pieces[0].by_groups);
+  EXPECT_EQ(plan_of(4096, 0).n_partials, 65U / kMergeGroup + 1);
+  // A window begins within a group.
+  const AttentionPlan plan = plan_of(4096, 4096 - 70);
+  ASSERT_TRUE(plan.pieces[0].by_groups);
+  for (const AttentionTask& task : plan.tasks) {
+    EXPECT_TRUE(task.begin == plan.pieces[0].first_chunk || task.begin % kMergeGroup == 0);
+  }
 }
 
 }  // namespace

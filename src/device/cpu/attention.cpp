@@ -46,8 +46,8 @@ struct KvState::Work {
   std::uint32_t window = 0;
   AttentionPlan plan;
   WorkCounter counter;
-  PartialStore chunks;                                       ///< by ShortPiece::first_partial
-  PartialStore shared;                                       ///< by sequence
+  PartialStore pieces;                                       ///< by ShortPiece::first_partial
+  PartialStore shared;                                       ///< by sequence: of all whole groups, of the last one
   std::unique_ptr<std::atomic<std::uint32_t>[]> unfinished;  ///< by sequence: tasks that have not ended in this layer
   std::size_t n_unfinished = 0;
 };
@@ -62,8 +62,8 @@ void KvState::plan(const AttentionHeads& heads, std::span<const std::uint32_t> w
     Work& work = *works_[i];
     work.window = windows[i];
     work.plan = plan_attention(sequences, heads, windows[i], threads);
-    work.chunks.resize(heads, work.plan.n_partials);
-    if (!work.plan.groups.empty()) work.shared.resize(heads, static_cast<std::uint32_t>(sequences.size()));
+    work.pieces.resize(heads, work.plan.n_partials);
+    if (!work.plan.groups.empty()) work.shared.resize(heads, static_cast<std::uint32_t>(2 * sequences.size()));
     if (work.n_unfinished < sequences.size()) {
       work.n_unfinished = sequences.size();
       work.unfinished = std::make_unique<std::atomic<std::uint32_t>[]>(work.n_unfinished);
@@ -109,26 +109,66 @@ class RowCursor {
   std::uint32_t in_span_ = 0;
 };
 
+/// Makes the partials those of rows that have seen nothing.
+void clear(const Partials& partials, std::uint32_t n_rows, std::uint32_t head_dim) {
+  std::fill_n(partials.values, std::size_t{n_rows} * head_dim, 0.0F);
+  std::fill_n(partials.maximum, n_rows, 0.0F);
+  std::fill_n(partials.sum, n_rows, 0.0F);
+}
+
+/// What chunks that come in order add up to: all groups of kMergeGroup chunks that are whole, and the one after them.
+struct Running {
+  Partials all;
+  Partials group;
+  std::uint32_t n_rows;
+  std::uint32_t head_dim;
+
+  /// Adds the partials of `n` chunks from `chunk` on, which lie within a group.
+  void add(std::uint32_t chunk, const Partials& from, std::size_t stride, std::uint32_t n) const {
+    if (chunk % kMergeGroup == 0) close_group();
+    merge_partials(n_rows, head_dim, from, stride, n, group);
+  }
+  void close_group() const {
+    merge_partials(n_rows, head_dim, group, 0, 1, all);
+    clear(group, n_rows, head_dim);
+  }
+};
+
 /// The memory of one task, kept by each thread.
-struct TaskMemory {
-  std::vector<float> q, scratch, values, statistics, running_values, running_statistics;
+class TaskMemory {
+ public:
+  std::vector<float> q, scratch;
   std::vector<std::uint32_t> first, last;
 
   /// Room for `n_rows` query rows that run with empty results.
   void reset(std::uint32_t n_rows, std::uint32_t head_dim) {
+    n_rows_ = n_rows;
+    head_dim_ = head_dim;
     q.resize(std::size_t{n_rows} * head_dim);
     scratch.resize(chunk_scratch_floats(n_rows, head_dim));
-    values.resize(std::size_t{n_rows} * head_dim);
-    statistics.resize(std::size_t{2} * n_rows);
-    running_values.assign(std::size_t{n_rows} * head_dim, 0.0F);
-    running_statistics.assign(std::size_t{2} * n_rows, 0.0F);
     first.resize(n_rows);
     last.resize(n_rows);
+    partials_.resize((kChunks + kMergeGroup) * stride());
+    for (const std::uint32_t number : {kAll, kGroup}) clear(partials(number), n_rows, head_dim);
   }
-  Partials chunk(std::uint32_t n_rows) { return {values.data(), statistics.data(), statistics.data() + n_rows}; }
-  Partials running(std::uint32_t n_rows) {
-    return {running_values.data(), running_statistics.data(), running_statistics.data() + n_rows};
+  Running running() { return {partials(kAll), partials(kGroup), n_rows_, head_dim_}; }
+  /// Of one of kMergeGroup chunks, from a query row on.
+  Partials chunk(std::uint32_t number, std::uint32_t row = 0) { return partials(kChunks + number, row); }
+  /// Floats from one chunk's partials to the next one's.
+  std::size_t stride() const { return std::size_t{n_rows_} * (head_dim_ + 2); }
+
+ private:
+  static constexpr std::uint32_t kAll = 0, kGroup = 1, kChunks = 2;
+
+  Partials partials(std::uint32_t number, std::uint32_t row = 0) {
+    float* values = partials_.data() + number * stride();
+    float* maximum = values + std::size_t{n_rows_} * head_dim_;
+    return {values + std::size_t{row} * head_dim_, maximum + row, maximum + n_rows_ + row};
   }
+
+  std::uint32_t n_rows_ = 0;
+  std::uint32_t head_dim_ = 0;
+  std::vector<float> partials_;
 };
 
 /// One layer's attention of one pass, by one of its threads.
@@ -214,12 +254,13 @@ class LayerAttention {
     }
     const std::uint32_t first_position = sequence.n_past + task.begin;
     const std::uint32_t end = sequence.n_past + task.end;
-    const Partials running = memory.running(n_rows);
+    const Running running = memory.running();
     const std::uint32_t first_chunk = window_begin(node_.sliding_window, first_position) / kChunk;
-    attend_chunks(sequence, first_chunk, end, task.kv_head, n_rows, running,
+    attend_chunks(sequence, first_chunk, end, task.kv_head, running,
                   [&](std::uint32_t row) { return first_position + row / group; });
+    running.close_group();
     for (std::uint32_t i = 0; i < task.end - task.begin; ++i) {
-      write_results(running, i * group, group, out_ + at + i * token_floats_);
+      write_results(running.all, i * group, group, out_ + at + i * token_floats_);
     }
   }
 
@@ -227,9 +268,10 @@ class LayerAttention {
   /// `chunk` on and before `end`, added to `running`.
   template <typename PositionOf>
   void attend_chunks(const KvSequence& sequence, std::uint32_t chunk, std::uint32_t end, std::uint32_t kv_head,
-                     std::uint32_t n_rows, const Partials& running, const PositionOf& position_of) const {
+                     const Running& running, const PositionOf& position_of) const {
     if (chunk * kChunk >= end) return;
     TaskMemory& memory = LayerAttention::memory();
+    const std::uint32_t n_rows = running.n_rows;
     const QueryRows queries{memory.q.data(), n_rows, memory.first.data(), memory.last.data()};
     ChunkRows rows;
     ChunkRows next = rows_of_chunk(sequence, chunk, end);
@@ -240,8 +282,8 @@ class LayerAttention {
       for (std::uint32_t r = 0; r < n_rows; ++r) {
         set_visible(position_of(r), chunk, rows.n, memory.first[r], memory.last[r]);
       }
-      attend_chunk(rows, more ? &next : nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(n_rows));
-      merge_partials(n_rows, shape_.head_dim, memory.chunk(n_rows), 0, 1, running);
+      attend_chunk(rows, more ? &next : nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(0));
+      running.add(chunk, memory.chunk(0), 0, 1);
     }
   }
 
@@ -260,19 +302,29 @@ class LayerAttention {
                     memory.q.data() + i * row_floats);
       first_position = std::min(first_position, sequences_[members[i]].n_past);
     }
-    const Partials running = memory.running(n_rows);
+    const Running running = memory.running();
     const KvSequence& any = sequences_[members.front()];
     const std::uint32_t first_chunk = window_begin(node_.sliding_window, first_position) / kChunk;
-    attend_chunks(any, first_chunk, shared.n_chunks * kChunk, task.kv_head, n_rows, running,
+    attend_chunks(any, first_chunk, shared.n_chunks * kChunk, task.kv_head, running,
                   [&](std::uint32_t row) { return sequences_[members[row / group]].n_past; });
     for (std::uint32_t i = 0; i < members.size(); ++i) {
-      const Partials into = work_.shared.at(members[i], 1, task.kv_head * group);
-      const std::size_t from = std::size_t{i} * group;
-      std::copy_n(running.values + from * shape_.head_dim, row_floats, into.values);
-      std::copy_n(running.maximum + from, group, into.maximum);
-      std::copy_n(running.sum + from, group, into.sum);
+      const Running into = shared_running(members[i]);
+      copy_rows(running.all, i * group, group, into.all, task.kv_head * group);
+      copy_rows(running.group, i * group, group, into.group, task.kv_head * group);
     }
     for (const std::uint32_t member : members) finish(member);
+  }
+
+  /// What the group's tasks have made of what a sequence shares.
+  Running shared_running(std::uint32_t number) const {
+    return {work_.shared.at(2 * number, 1), work_.shared.at(2 * number + 1, 1), shape_.n_head, shape_.head_dim};
+  }
+  void copy_rows(const Partials& from, std::uint32_t row, std::uint32_t n, const Partials& into,
+                 std::uint32_t into_row) const {
+    const std::size_t head_dim = shape_.head_dim;
+    std::copy_n(from.values + row * head_dim, n * head_dim, into.values + into_row * head_dim);
+    std::copy_n(from.maximum + row, n, into.maximum + into_row);
+    std::copy_n(from.sum + row, n, into.sum + into_row);
   }
 
   ChunkRows rows_of_piece(const KvSequence& sequence, std::uint32_t chunk) const {
@@ -289,10 +341,10 @@ class LayerAttention {
     const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
     TaskMemory& memory = LayerAttention::memory();
     memory.reset(n_tokens * shape_.n_head, shape_.head_dim);
-    const float* from = q_ + work_.plan.first_rows[task.of] * token_floats_;
+    const float* queried = q_ + work_.plan.first_rows[task.of] * token_floats_;
     for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
       for (std::uint32_t i = 0; i < n_tokens; ++i) {
-        scale_queries(from + i * token_floats_ + head * row_floats, row_floats,
+        scale_queries(queried + i * token_floats_ + head * row_floats, row_floats,
                       memory.q.data() + (std::size_t{head} * n_tokens + i) * row_floats);
       }
     }
@@ -311,15 +363,32 @@ class LayerAttention {
       for (std::uint32_t r = 0; r < n_rows; ++r) {
         set_visible(sequence.n_past + r / group, chunk, rows.n, memory.first[r], memory.last[r]);
       }
-      const std::uint32_t partial = piece.first_partial + (chunk - piece.first_chunk) * n_tokens;
+      const std::uint32_t in_group = chunk % kMergeGroup;
       for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
         const QueryRows queries{memory.q.data() + std::size_t{head} * n_rows * shape_.head_dim, n_rows,
                                 memory.first.data(), memory.last.data()};
+        const std::uint32_t row = head * n_rows;
         attend_chunk(rows, wanted ? &next : nullptr, head, shape_, queries, memory.scratch.data(),
-                     work_.chunks.at(partial, n_tokens, head * n_rows));
+                     piece.by_groups ? memory.chunk(in_group, row) : partials_of(task.of, chunk, row));
+      }
+      if (piece.by_groups && (in_group == kMergeGroup - 1 || !more)) {
+        const std::uint32_t from = chunk - std::min(in_group, chunk - task.begin);
+        const Partials merged = partials_of(task.of, chunk);
+        clear(merged, n_tokens * shape_.n_head, shape_.head_dim);
+        merge_partials(n_tokens * shape_.n_head, shape_.head_dim, memory.chunk(from % kMergeGroup), memory.stride(),
+                       chunk + 1 - from, merged);
       }
     }
     finish(task.of);
+  }
+
+  /// Those of a piece for a chunk, or for the chunk's group where its tasks merge groups, from a query row on.
+  Partials partials_of(std::uint32_t number, std::uint32_t chunk, std::uint32_t row = 0) const {
+    const ShortPiece& piece = work_.plan.pieces[number];
+    const std::uint32_t n_tokens = sequences_[number].n_tokens;
+    const std::uint32_t unit = piece.by_groups ? chunk / kMergeGroup - piece.first_chunk / kMergeGroup
+                                               : chunk - piece.first_chunk;
+    return work_.pieces.at(piece.first_partial + unit * n_tokens, n_tokens, row);
   }
 
   /// One task of a sequence has ended; the last one merges what all have found, in the order of the keys.
@@ -331,14 +400,25 @@ class LayerAttention {
     const std::uint32_t n_rows = n_tokens * shape_.n_head;
     TaskMemory& memory = LayerAttention::memory();
     memory.reset(n_rows, shape_.head_dim);
-    const Partials merged = piece.shares ? work_.shared.at(number, n_tokens) : memory.running(n_rows);
-    merge_partials(n_rows, shape_.head_dim, work_.chunks.at(piece.first_partial, n_tokens),
-                   work_.chunks.stride(n_tokens), piece.end_chunk - piece.first_chunk, merged);
+    const Running running = piece.shares ? shared_running(number) : memory.running();
+    const std::size_t stride = work_.pieces.stride(n_tokens);
+    if (piece.by_groups) {
+      running.close_group();
+      const std::uint32_t n_groups = (piece.end_chunk - 1) / kMergeGroup - piece.first_chunk / kMergeGroup + 1;
+      merge_partials(n_rows, shape_.head_dim, partials_of(number, piece.first_chunk), stride, n_groups, running.all);
+    } else {
+      for (std::uint32_t chunk = piece.first_chunk; chunk < piece.end_chunk;) {
+        const std::uint32_t end = std::min(piece.end_chunk, chunk - chunk % kMergeGroup + kMergeGroup);
+        running.add(chunk, partials_of(number, chunk), stride, end - chunk);
+        chunk = end;
+      }
+      running.close_group();
+    }
     const std::uint32_t group = shape_.group();
     float* into = out_ + work_.plan.first_rows[number] * token_floats_;
     for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
       for (std::uint32_t i = 0; i < n_tokens; ++i) {
-        write_results(merged, (head * n_tokens + i) * group, group,
+        write_results(running.all, (head * n_tokens + i) * group, group,
                       into + i * token_floats_ + std::size_t{head} * group * shape_.head_dim);
       }
     }

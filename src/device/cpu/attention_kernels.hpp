@@ -2,9 +2,10 @@
 //
 // KV rows are cut into chunks of kChunk tokens at fixed positions of the sequence.
 // A chunk gives a query a partial softmax (maximum, sum, weighted values); partials
-// are merged in the order of the chunks (online softmax, Milakov & Gimelshein 2018;
-// split over keys as in Flash-Decoding). A query's operations and their order depend
-// on nothing but its position: not on the queries that share a call.
+// are merged in the order of the chunks, those of kMergeGroup chunks first, then those
+// of the groups (online softmax, Milakov & Gimelshein 2018; split over keys as in
+// Flash-Decoding). A query's operations and their order depend on nothing but its
+// position: not on the queries that share a call.
 #pragma once
 
 #include <ggml.h>
@@ -15,6 +16,7 @@
 namespace driftwood::cpu {
 
 inline constexpr std::uint32_t kChunk = 64;
+inline constexpr std::uint32_t kMergeGroup = 4;  // chunks, from a multiple of it on
 inline constexpr std::uint32_t kMaxHeadDim = 256;
 
 /// K rows of up to kChunk tokens; the V row lies `row_bytes` after its K row.

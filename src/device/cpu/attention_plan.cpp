@@ -139,21 +139,31 @@ class Planner {
       ShortPiece& piece = plan_.pieces[i];
       piece.end_chunk = (sequence.n_past + sequence.n_tokens - 1) / kChunk + 1;
       piece.first_chunk = std::max(piece.first_chunk, window_begin(window_, sequence.n_past) / kChunk);
-      piece.first_partial = plan_.n_partials;
-      plan_.n_partials += (piece.end_chunk - piece.first_chunk) * sequence.n_tokens;
       all += piece.end_chunk - piece.first_chunk;
     }
-    const std::uint32_t chunks = std::clamp(divided(all, kTasksPerThread * threads_), 1U, kMostChunks);
+    std::uint32_t chunks = std::clamp(divided(all, kTasksPerThread * threads_), 1U, kMostChunks);
+    if (chunks > kMergeGroup) chunks -= chunks % kMergeGroup;
     for (std::uint32_t i = 0; i < sequences_.size(); ++i) {
-      const std::uint32_t n_tokens = sequences_[i].n_tokens;
-      if (n_tokens > kShortPiece) continue;
-      ShortPiece& piece = plan_.pieces[i];
-      for (std::uint32_t begin = piece.first_chunk; begin < piece.end_chunk; begin += chunks) {
-        const std::uint32_t end = std::min(piece.end_chunk, begin + chunks);
-        const std::uint64_t rows = std::uint64_t{n_tokens} * heads_.n_head;
-        plan_.tasks.push_back({AttentionTask::Kind::chunks, i, 0, begin, end, rows * (end - begin) * kChunk});
-        ++piece.n_tasks;
-      }
+      if (sequences_[i].n_tokens <= kShortPiece) add_piece(i, chunks);
+    }
+  }
+
+  /// Tasks of `chunks` chunks.
+  void add_piece(std::uint32_t number, std::uint32_t chunks) {
+    const std::uint32_t n_tokens = sequences_[number].n_tokens;
+    ShortPiece& piece = plan_.pieces[number];
+    // What a shared task has begun, no other task can go on with.
+    piece.by_groups = chunks % kMergeGroup == 0 && !(piece.shares && piece.first_chunk % kMergeGroup != 0);
+    piece.first_partial = plan_.n_partials;
+    std::uint32_t begin = piece.first_chunk;
+    while (begin < piece.end_chunk) {
+      const std::uint32_t from = piece.by_groups ? begin - begin % kMergeGroup : begin;
+      const std::uint32_t end = std::min(piece.end_chunk, from + chunks);
+      const std::uint64_t rows = std::uint64_t{n_tokens} * heads_.n_head;
+      plan_.tasks.push_back({AttentionTask::Kind::chunks, number, 0, begin, end, rows * (end - begin) * kChunk});
+      plan_.n_partials += n_tokens * (piece.by_groups ? divided(end - from, kMergeGroup) : end - begin);
+      ++piece.n_tasks;
+      begin = end;
     }
   }
 

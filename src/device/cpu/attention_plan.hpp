@@ -65,7 +65,8 @@ struct ShortPiece {
   bool shares = false;
   std::uint32_t first_chunk = 0;
   std::uint32_t end_chunk = 0;
-  std::uint32_t first_partial = 0;  ///< where its partials begin: one for each token of its first chunk, and so on
+  bool by_groups = false;           ///< its tasks merge whole groups of kMergeGroup chunks, else nothing
+  std::uint32_t first_partial = 0;  ///< where its partials begin: one for each token of its first chunk or group, ...
   std::uint32_t n_tasks = 0;        ///< that have a part in it
 };
 
