@@ -273,6 +273,7 @@ class LayerAttention {
     TaskMemory& memory = LayerAttention::memory();
     const std::uint32_t n_rows = running.n_rows;
     const QueryRows queries{memory.q.data(), n_rows, memory.first.data(), memory.last.data()};
+    std::uint32_t first = chunk;  // of the group
     ChunkRows rows;
     ChunkRows next = rows_of_chunk(sequence, chunk, end);
     for (; chunk * kChunk < end; ++chunk) {
@@ -282,8 +283,13 @@ class LayerAttention {
       for (std::uint32_t r = 0; r < n_rows; ++r) {
         set_visible(position_of(r), chunk, rows.n, memory.first[r], memory.last[r]);
       }
-      attend_chunk(rows, more ? &next : nullptr, kv_head, shape_, queries, memory.scratch.data(), memory.chunk(0));
-      running.add(chunk, memory.chunk(0), 0, 1);
+      const std::uint32_t in_group = chunk % kMergeGroup;
+      first = std::max(first, chunk - in_group);
+      attend_chunk(rows, more ? &next : nullptr, kv_head, shape_, queries, memory.scratch.data(),
+                   memory.chunk(in_group));
+      if (in_group == kMergeGroup - 1 || !more) {
+        running.add(first, memory.chunk(first % kMergeGroup), memory.stride(), chunk + 1 - first);
+      }
     }
   }
 
@@ -386,8 +392,8 @@ class LayerAttention {
   Partials partials_of(std::uint32_t number, std::uint32_t chunk, std::uint32_t row = 0) const {
     const ShortPiece& piece = work_.plan.pieces[number];
     const std::uint32_t n_tokens = sequences_[number].n_tokens;
-    const std::uint32_t unit = piece.by_groups ? chunk / kMergeGroup - piece.first_chunk / kMergeGroup
-                                               : chunk - piece.first_chunk;
+    const std::uint32_t unit =
+        piece.by_groups ? chunk / kMergeGroup - piece.first_chunk / kMergeGroup : chunk - piece.first_chunk;
     return work_.pieces.at(piece.first_partial + unit * n_tokens, n_tokens, row);
   }
 

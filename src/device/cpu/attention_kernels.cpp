@@ -61,6 +61,8 @@ template <std::uint32_t kRows, typename Row>
 HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, const float* q,
                            std::uint32_t head_dim, float* scores) {
   const Float d;
+  // Where registers are few, the queries of a unit stay in them for all tokens, and the other unit is loaded again.
+  constexpr std::size_t kUnitsAtOnce = kManyRegisters || Row::kUnitsTogether ? Row::kUnits : 1;
   const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   for (std::uint32_t begin = 0; begin < rows.n; begin += kLanes) {
     const std::byte* const* tokens = rows.keys + begin;
@@ -80,20 +82,23 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
     }
     for (std::size_t dimension = 0; dimension < head_dim; dimension += Row::kUnits * kQuad) {
       HWY_UNROLL(4)
-      for (std::uint32_t first = 0; first < kSums; first += kSumsAtOnce) {
-        Vec keys[kSumsAtOnce][Row::kUnits];
+      for (std::size_t unit = 0; unit < Row::kUnits; unit += kUnitsAtOnce) {
         HWY_UNROLL(4)
-        for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
-          Row::load_quads(tokens + first + i, offset, dimension, keys[i]);
-        }
-        HWY_UNROLL(4)
-        for (std::size_t s = 0; s < Row::kUnits; ++s) {
+        for (std::uint32_t first = 0; first < kSums; first += kSumsAtOnce) {
+          Vec keys[kSumsAtOnce][Row::kUnits];
           HWY_UNROLL(4)
-          for (std::uint32_t r = 0; r < kRows; ++r) {
-            const Vec query = hn::LoadDup128(d, q + r * head_dim + dimension + s * kQuad);
+          for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
+            Row::load_quads(tokens + first + i, offset, dimension, keys[i]);
+          }
+          HWY_UNROLL(4)
+          for (std::size_t s = unit; s < unit + kUnitsAtOnce; ++s) {
             HWY_UNROLL(4)
-            for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
-              sums[r][first + i] = hn::MulAdd(query, keys[i][s], sums[r][first + i]);
+            for (std::uint32_t r = 0; r < kRows; ++r) {
+              const Vec query = hn::LoadDup128(d, q + r * head_dim + dimension + s * kQuad);
+              HWY_UNROLL(4)
+              for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
+                sums[r][first + i] = hn::MulAdd(query, keys[i][s], sums[r][first + i]);
+              }
             }
           }
         }
@@ -121,11 +126,13 @@ HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::s
   for (std::uint32_t t = 0; t < rows.n; ++t) {
     const Row row{rows.keys[t] + offset};
     if (t < n_next) prefetch(next->keys[t] + part_offset, part_bytes);
-    Vec v[kVectors];
-    for (std::uint32_t i = 0; i < kVectors; ++i) v[i] = row.load(dimension + i * lanes);
-    for (std::uint32_t r = 0; r < kRows; ++r) {
-      const Vec weight = hn::Set(d, weights[r * kChunk + t]);
-      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(weight, v[i], sums[r][i]);
+    Vec weight[kRows];
+    for (std::uint32_t r = 0; r < kRows; ++r) weight[r] = hn::Set(d, weights[r * kChunk + t]);
+    HWY_UNROLL(4)
+    for (std::uint32_t i = 0; i < kVectors; ++i) {
+      const Vec v = row.load(dimension + i * lanes);
+      HWY_UNROLL(4)
+      for (std::uint32_t r = 0; r < kRows; ++r) sums[r][i] = hn::MulAdd(weight[r], v, sums[r][i]);
     }
   }
   for (std::uint32_t r = 0; r < kRows; ++r) {
@@ -140,9 +147,11 @@ template <std::uint32_t kRows, typename Row>
 HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, const float* weights,
                            std::uint32_t head_dim, float* values) {
   const std::size_t lanes = hn::Lanes(Float());
+  // As many sums as the register file holds beside the weights.
+  constexpr std::uint32_t kVectors = kManyRegisters || kRows < 4 ? 4 : 2;
   std::size_t dimension = 0;
-  for (; dimension + 4 * lanes <= head_dim; dimension += 4 * lanes) {
-    weigh_block<kRows, 4, Row>(rows, next, offset, dimension, weights, head_dim, values);
+  for (; dimension + kVectors * lanes <= head_dim; dimension += kVectors * lanes) {
+    weigh_block<kRows, kVectors, Row>(rows, next, offset, dimension, weights, head_dim, values);
   }
   for (; dimension < head_dim; dimension += 2 * lanes) {
     weigh_block<kRows, 2, Row>(rows, next, offset, dimension, weights, head_dim, values);
@@ -152,15 +161,8 @@ HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::si
 /// A score is kSums sums over every kSums-th dimension, added up in order, whichever of these two computes it.
 HWY_INLINE void score_tile(const QueryRows& queries, std::uint32_t head_dim, const float* keys, std::uint32_t columns,
                            float* scores) {
-  for (std::uint32_t i = 0; i < kSums; ++i) {
-    const Factors part{.a = queries.q + i,
-                       .a_stride = head_dim,
-                       .a_step = kSums,
-                       .b = keys + i * kChunk,
-                       .b_stride = kSums * kChunk,
-                       .depth = head_dim / kSums};
-    multiply(part, queries.n, columns, i != 0, scores, kChunk);
-  }
+  multiply<kSums>({.a = queries.q, .a_stride = head_dim, .b = keys, .b_stride = kChunk, .depth = head_dim}, queries.n,
+                  columns, scores, kChunk);
 }
 
 /// Calls work<kRows>(first row, whether to ask for the next chunk's) for all of `n` rows.
@@ -192,8 +194,8 @@ void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32
     score_tile(queries, head_dim, keys, columns, scores);
     softmax_rows(queries, columns, shape.softcap, scores, out);
     unpack_values<Row>(rows, next, value_offset, head_dim, values);
-    multiply({.a = scores, .a_stride = kChunk, .a_step = 1, .b = values, .b_stride = head_dim, .depth = rows.n},
-             queries.n, head_dim, false, out.values, head_dim);
+    multiply<1>({.a = scores, .a_stride = kChunk, .b = values, .b_stride = head_dim, .depth = rows.n}, queries.n,
+                head_dim, out.values, head_dim);
     return;
   }
   // Keys are asked for while keys are read, values while values are: the memory is never idle.

@@ -90,43 +90,46 @@ HWY_INLINE void unpack_values(const ChunkRows& rows, const ChunkRows* next, std:
 
 /// The factors of a product of matrices of f32, whose rows lie `stride` floats apart.
 struct Factors {
-  const float* a;  ///< [rows][depth], elements `a_step` floats apart
+  const float* a;  ///< [rows][depth]
   std::size_t a_stride;
-  std::size_t a_step;
   const float* b;  ///< [depth][columns]
   std::size_t b_stride;
   std::uint32_t depth;
 };
 
-/// c[r][0 .. kVectors * lanes) = sum over i < depth of a[r][i] * b[i][...], for kRows rows; added to c if `add`.
-template <std::uint32_t kRows, std::uint32_t kVectors>
-HWY_INLINE void multiply_block(const Factors& f, bool add, float* c, std::size_t c_stride) {
+/// c[r][0 .. kVectors * lanes) = sum over i < depth of a[r][i] * b[i][...], for kRows rows: kParts sums over every
+/// kParts-th i, added up in order.
+template <std::uint32_t kParts, std::uint32_t kRows, std::uint32_t kVectors>
+HWY_INLINE void multiply_block(const Factors& f, float* c, std::size_t c_stride) {
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
-  Vec sums[kRows][kVectors];
-  for (std::uint32_t r = 0; r < kRows; ++r) {
-    for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
-  }
-  for (std::uint32_t k = 0; k < f.depth; ++k) {
-    Vec right[kVectors];
-    for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, f.b + k * f.b_stride + i * lanes);
+  // While a part is summed up, the others' sum is in the first cache level, where it was just written.
+  for (std::uint32_t part = 0; part < kParts; ++part) {
+    Vec sums[kRows][kVectors];
     for (std::uint32_t r = 0; r < kRows; ++r) {
-      const Vec left = hn::Set(d, f.a[r * f.a_stride + k * f.a_step]);
-      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
     }
-  }
-  for (std::uint32_t r = 0; r < kRows; ++r) {
-    for (std::uint32_t i = 0; i < kVectors; ++i) {
-      float* into = c + r * c_stride + i * lanes;
-      hn::StoreU(add ? hn::Add(hn::LoadU(d, into), sums[r][i]) : sums[r][i], d, into);
+    for (std::uint32_t k = part; k < f.depth; k += kParts) {
+      Vec right[kVectors];
+      for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, f.b + k * f.b_stride + i * lanes);
+      for (std::uint32_t r = 0; r < kRows; ++r) {
+        const Vec left = hn::Set(d, f.a[r * f.a_stride + k]);
+        for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+      }
+    }
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      for (std::uint32_t i = 0; i < kVectors; ++i) {
+        float* into = c + r * c_stride + i * lanes;
+        hn::StoreU(part == 0 ? sums[r][i] : hn::Add(hn::LoadU(d, into), sums[r][i]), d, into);
+      }
     }
   }
 }
 
-template <std::uint32_t kVectors>
-HWY_INLINE void multiply_columns(Factors f, std::uint32_t rows, bool add, float* c, std::size_t c_stride) {
+template <std::uint32_t kParts, std::uint32_t kVectors>
+HWY_INLINE void multiply_columns(Factors f, std::uint32_t rows, float* c, std::size_t c_stride) {
   const auto block = [&]<std::uint32_t kRows>() {
-    multiply_block<kRows, kVectors>(f, add, c, c_stride);
+    multiply_block<kParts, kRows, kVectors>(f, c, c_stride);
     f.a += kRows * f.a_stride;
     c += kRows * c_stride;
   };
@@ -142,21 +145,21 @@ HWY_INLINE void multiply_columns(Factors f, std::uint32_t rows, bool add, float*
   }
 }
 
-/// c [rows][columns] = a * b, or c + a * b, its rows `c_stride` apart; columns are a multiple of 32. Sums run along the
-/// depth, one term after another.
-HWY_INLINE void multiply(Factors f, std::uint32_t rows, std::uint32_t columns, bool add, float* c,
-                         std::size_t c_stride) {
+/// c [rows][columns] = a * b, its rows `c_stride` apart; columns are a multiple of 32. Sums run along the depth, as
+/// multiply_block() says.
+template <std::uint32_t kParts>
+HWY_INLINE void multiply(Factors f, std::uint32_t rows, std::uint32_t columns, float* c, std::size_t c_stride) {
   // As many accumulators as the register file holds.
   constexpr std::uint32_t kVectors = kManyRegisters ? 4 : 2;
   const float* b = f.b;
   std::size_t column = 0;
   for (; column + kVectors * kLanes <= columns; column += kVectors * kLanes) {
     f.b = b + column;
-    multiply_columns<kVectors>(f, rows, add, c + column, c_stride);
+    multiply_columns<kParts, kVectors>(f, rows, c + column, c_stride);
   }
   for (; column < columns; column += 2 * kLanes) {
     f.b = b + column;
-    multiply_columns<2>(f, rows, add, c + column, c_stride);
+    multiply_columns<kParts, 2>(f, rows, c + column, c_stride);
   }
 }
 

@@ -88,6 +88,7 @@ struct HalfRow {
 
 #if HWY_TARGET != HWY_SCALAR
   static constexpr std::size_t kUnits = HWY_MIN(kQuadTokens, 2);  // that load_quads() loads
+  static constexpr bool kUnitsTogether = false;                   // one alone is loaded for less than all
 
   /// kUnits * kQuad elements of kQuadTokens rows, `offset` bytes behind every kQuad-th of `data`: out[s] has elements
   /// 4s to 4s + 3 of each row.
@@ -120,6 +121,7 @@ struct Q8Row {
 
 #if HWY_TARGET != HWY_SCALAR
   static constexpr std::size_t kUnits = kQuadTokens;
+  static constexpr bool kUnitsTogether = true;
 
   static HWY_INLINE void load_quads(const std::byte* const* data, std::size_t offset, std::size_t element, Vec* out) {
     const Float d;
