@@ -335,7 +335,7 @@ void multiply_any_format(const ProductArgs& args) {
 void multiply_row_tile(const ProductArgs& args) {
 #if DRIFTWOOD_MAY_HAVE_VNNI
   static const bool has_vnni = __builtin_cpu_supports("avx512vnni");
-  if (has_vnni) return multiply_any_format<true>(args);
+  if (has_vnni && args.vnni) return multiply_any_format<true>(args);
 #endif
   multiply_any_format<false>(args);
 }

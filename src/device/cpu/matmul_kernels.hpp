@@ -28,6 +28,7 @@ struct ProductArgs {
   std::size_t out_stride;
   const float* add;
   std::size_t add_stride;
+  bool vnni = true;  ///< false: as on a processor without it; the bits are the same
 };
 void multiply_row_tile(const ProductArgs& args);
 
