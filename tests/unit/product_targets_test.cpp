@@ -238,7 +238,8 @@ TEST_P(ProductTarget, GatesRowsOfAnyLengthAndSize) {
   for (const std::uint32_t n : {1U, 3U, 4U, 15U, 16U, 31U, 96U, 577U}) {
     std::vector<float> gate = normal_numbers(n, 7);
     const std::vector<float> up = normal_numbers(n, 8);
-    const float sizes[] = {0.0F, 1.0F, 10.0F, -20.0F, 50.0F, 80.0F, -88.0F, 90.0F, -100.0F, 150.0F, 200.0F, 1e4F};
+    const float sizes[] = {0.0F,    1.0F,    10.0F,  -20.0F,  50.0F, 80.0F,  -88.0F, 90.0F,  -100.0F, 150.0F,
+                           -178.0F, -180.0F, 200.0F, -400.0F, 1e4F,  -1e10F, 3e38F,  -3e38F, -130.0F};
     for (std::uint32_t i = 0; i < n; i += 2) gate[i] = sizes[i / 2 % std::size(sizes)];
     std::vector<float> out(n + 1, kUntouched);
     silu_gate_row(gate.data(), up.data(), n, out.data());

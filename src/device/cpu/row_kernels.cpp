@@ -72,10 +72,11 @@ void silu_gate_row(const float* gate, const float* up, std::uint32_t n, float* o
   const Float d;
   const std::size_t lanes = hn::Lanes(d);
   const VFloat one = hn::Set(d, 1.0F);
+  const VFloat infinite = hn::Set(d, 100.0F);  // whose exponential is; that of far larger ones is no number
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const VFloat g = hn::LoadU(d, gate + i);
-    const VFloat silu = hn::Div(g, hn::Add(one, hn::Exp(d, hn::Neg(g))));
+    const VFloat silu = hn::Div(g, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(g), infinite))));
     hn::StoreU(hn::Mul(silu, hn::LoadU(d, up + i)), d, out + i);
   }
   for (; i < n; ++i) out[i] = gate[i] / (1.0F + std::exp(-gate[i])) * up[i];
