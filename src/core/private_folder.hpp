@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string_view>
@@ -44,10 +45,14 @@ class PrivateFolder {
   /// have written.
   File find(const std::filesystem::path& file) const;
 
-  /// Writes `parts`, one after another, under another name, which then becomes `file`. `what` begins the sentence of
-  /// an error, which leaves nothing behind. unavailable: the system refused.
+  /// Writes `parts`, one after another, under another name, which then becomes `file`. One that is there already is
+  /// replaced, unless `keeps` is given and then says that it is as good. `what` begins the sentence of an error, which
+  /// leaves nothing behind. What processes that were killed here have left goes. unavailable: the system refused.
   Result<void> store(const std::filesystem::path& file, std::initializer_list<std::span<const std::byte>> parts,
-                     std::string_view what) const;
+                     std::string_view what, const std::function<bool()>& keeps = nullptr) const;
+
+  /// Removes the files whose names `is_old` accepts; who has mapped one keeps what it maps.
+  void remove_files(const std::function<bool(std::string_view name)>& is_old) const;
 
  private:
   explicit PrivateFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
