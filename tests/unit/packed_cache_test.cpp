@@ -2,13 +2,17 @@
 #include "llm/graph/packed_cache.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "support/pipe.hpp"
 
 namespace driftwood {
 namespace {
@@ -16,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kSize = 200'003;
+constexpr std::uint32_t kVersion = 12;
 
 class PackedCacheTest : public ::testing::Test {
  protected:
@@ -27,8 +32,14 @@ class PackedCacheTest : public ::testing::Test {
   }
   ~PackedCacheTest() override { fs::remove_all(folder_); }
 
-  PackedCache open() { return PackedCache::open(folder_ / "packed").value(); }
-  fs::path file() const { return folder_ / "packed" / (key_.to_hex() + ".packed"); }
+  PackedCache open(std::uint32_t version = kVersion) { return PackedCache::open(folder_ / "packed", version).value(); }
+  fs::path file() const { return folder_ / "packed" / (key_.to_hex() + ".packed" + std::to_string(kVersion)); }
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_ / "packed")) names.push_back(entry.path().filename());
+    std::ranges::sort(names);
+    return names;
+  }
   void overwrite(std::uint64_t at, char value) const {
     std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
     out.seekp(static_cast<std::streamoff>(at));
@@ -89,13 +100,69 @@ TEST_F(PackedCacheTest, AFileThatOthersMayHaveWrittenIsNotUsed) {
   EXPECT_EQ(cache.load(key_, kSize), nullptr);
 }
 
+TEST_F(PackedCacheTest, FilesOfOlderVersionsGoWithTheFirstOfANewerOne) {
+  const fs::path folder = folder_ / "packed";
+  const PackedCache cache = open(9);
+  ASSERT_TRUE(cache.store(key_, bytes_));
+  const auto mapped = cache.load(key_, kSize);
+  ASSERT_NE(mapped, nullptr);
+  const std::vector<std::string> others = {"a.packed13", "b.packedx", "c", "packed"};
+  for (const std::string& other : others) std::ofstream(folder / other) << "x";
+  std::ofstream(folder / "first.packed") << "x";
+
+  ASSERT_EQ(open().load(key_, kSize), nullptr);
+  ASSERT_TRUE(fs::exists(folder / (key_.to_hex() + ".packed9"))) << "looking for a file removes none";
+  ASSERT_TRUE(open().store(key_, bytes_));
+  std::vector<std::string> wanted = others;
+  wanted.push_back(file().filename());
+  std::ranges::sort(wanted);
+  EXPECT_EQ(names(), wanted);
+  EXPECT_TRUE(std::ranges::equal(mapped->bytes(), bytes_)) << "who has mapped a file keeps it";
+  EXPECT_NE(open().load(key_, kSize), nullptr);
+}
+
+TEST_F(PackedCacheTest, ProcessesThatKeepTheSameAtOnceMapOneFile) {
+  constexpr int kProcesses = 4;
+  testing::Pipe go, mapped, changed;
+  const PackedCache cache = open();
+  std::vector<pid_t> children;
+  for (int i = 0; i < kProcesses; ++i) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    ::alarm(60);
+    go.only_wait();
+    mapped.only_tell();
+    changed.only_wait();
+    if (!go.wait() || !cache.store(key_, bytes_)) ::_exit(1);
+    const auto own = cache.load(key_, kSize);
+    if (own == nullptr || !std::ranges::equal(own->bytes(), bytes_)) ::_exit(2);
+    if (!mapped.tell() || !changed.wait()) ::_exit(3);
+    ::_exit(own->bytes().back() == std::byte{0x55} ? 0 : 4);
+  }
+  go.only_tell();
+  mapped.only_wait();
+  changed.only_tell();
+  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(go.tell());
+  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(mapped.wait());
+  EXPECT_EQ(names(), std::vector<std::string>{file().filename()});
+  // What is written into the file is seen by all that have it mapped, and by nobody else.
+  ASSERT_NE(bytes_.back(), std::byte{0x55});
+  overwrite(fs::file_size(file()) - 1, 0x55);
+  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(changed.tell());
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
+  }
+}
+
 TEST_F(PackedCacheTest, AFolderThatOthersMayWriteOrThatIsNoneIsRefused) {
   fs::create_directory(folder_ / "packed");
   fs::permissions(folder_ / "packed", fs::perms::others_write, fs::perm_options::add);
-  EXPECT_EQ(PackedCache::open(folder_ / "packed").error().code, ErrorCode::unavailable);
+  EXPECT_EQ(PackedCache::open(folder_ / "packed", kVersion).error().code, ErrorCode::unavailable);
   std::ofstream(folder_ / "file") << "x";
-  EXPECT_EQ(PackedCache::open(folder_ / "file").error().code, ErrorCode::unavailable);
-  EXPECT_EQ(PackedCache::open(folder_ / "file" / "packed").error().code, ErrorCode::unavailable);
+  EXPECT_EQ(PackedCache::open(folder_ / "file", kVersion).error().code, ErrorCode::unavailable);
+  EXPECT_EQ(PackedCache::open(folder_ / "file" / "packed", kVersion).error().code, ErrorCode::unavailable);
 }
 
 }  // namespace

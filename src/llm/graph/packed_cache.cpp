@@ -1,10 +1,13 @@
 #include "llm/graph/packed_cache.hpp"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "core/checksum.hpp"
@@ -24,16 +27,30 @@ struct Header {
   Hash key;
 };
 
+constexpr std::string_view kEnding = ".packed";  // before the version
+
+/// Whether a name is that of a file of a version before `version`; the first files had none in their names.
+bool is_older(std::string_view name, std::uint32_t version) {
+  const std::size_t ending = name.find(kEnding);
+  if (ending == std::string_view::npos) return false;
+  const std::string_view digits = name.substr(ending + kEnding.size());
+  std::uint32_t of_file = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), of_file);
+  return digits.empty() || (error == std::errc() && end == digits.data() + digits.size() && of_file < version);
+}
+
 }  // namespace
 
 MappedPack::~MappedPack() { ::munmap(const_cast<std::byte*>(mapped_), size_); }
 
-Result<PackedCache> PackedCache::open(const std::filesystem::path& folder) {
+Result<PackedCache> PackedCache::open(const std::filesystem::path& folder, std::uint32_t version) {
   DW_TRY_ASSIGN(PrivateFolder opened, PrivateFolder::open(folder, "The folder for packed weights"));
-  return PackedCache(std::move(opened));
+  return PackedCache(std::move(opened), version);
 }
 
-std::filesystem::path PackedCache::file_of(const Hash& key) const { return folder_.path_of(key.to_hex() + ".packed"); }
+std::filesystem::path PackedCache::file_of(const Hash& key) const {
+  return folder_.path_of(fmt::format("{}{}{}", key.to_hex(), kEnding, version_));
+}
 
 std::unique_ptr<MappedPack> PackedCache::load(const Hash& key, std::size_t size) const {
   const PrivateFolder::File file = folder_.find(file_of(key));
@@ -61,7 +78,9 @@ Result<void> PackedCache::store(const Hash& key, std::span<const std::byte> byte
   const Header header{kMagic, bytes.size(), checksum<kLanes>(bytes), key};
   std::array<std::byte, kHeaderBytes> first{};
   std::memcpy(first.data(), &header, sizeof header);
-  return folder_.store(file_of(key), {first, bytes}, "The packed weights");
+  folder_.remove_files([&](std::string_view name) { return is_older(name, version_); });
+  return folder_.store(file_of(key), {first, bytes}, "The packed weights",
+                       [&] { return load(key, bytes.size()) != nullptr; });
 }
 
 }  // namespace driftwood

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/bytes.hpp"
@@ -84,20 +85,21 @@ Result<std::unique_ptr<PackedWeights>> PackedWeights::create(const Model& model,
 
 Result<void> PackedWeights::pack(const Model& model, std::span<const Place> places) {
   const std::size_t reserved = align_up(size_, kHugePage);
-  arena_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, reserved)));
-  if (arena_ == nullptr) {
+  Arena arena(static_cast<std::byte*>(std::aligned_alloc(kHugePage, reserved)));
+  if (arena == nullptr) {
     return fail(ErrorCode::out_of_memory, fmt::format("There is no memory for the packed weights of {} ({}).",
                                                       model.name(), format_bytes(size_)));
   }
 #if defined(MADV_HUGEPAGE)
-  ::madvise(arena_.get(), reserved, MADV_HUGEPAGE);  // fewer misses of the TLB; it works as well without
+  ::madvise(arena.get(), reserved, MADV_HUGEPAGE);  // fewer misses of the TLB; it works as well without
 #endif
   std::size_t end = 0;
   for (const Place& place : places) {
-    std::memset(arena_.get() + end, 0, place.range.offset - end);
-    DW_TRY(cpu::PackedMatrix::pack(*place.weight, {arena_.get() + place.range.offset, place.range.size}));
+    std::memset(arena.get() + end, 0, place.range.offset - end);
+    DW_TRY(cpu::PackedMatrix::pack(*place.weight, {arena.get() + place.range.offset, place.range.size}));
     end = place.range.offset + place.range.size;
   }
+  arena_ = std::move(arena);
   return {};
 }
 
@@ -107,7 +109,7 @@ void PackedWeights::map(const Model& model, std::span<const Place> places, const
     log(LogLevel::warning,
         fmt::format("The packed weights of {} are kept by this process alone: {}", model.name(), error.to_string()));
   };
-  const auto folder = PackedCache::open(cache);
+  const auto folder = PackedCache::open(cache, cpu::kPackedVersion);
   if (!folder) return give_up(folder.error());
   const Hash key = key_of(model, size_);
   mapped_ = folder->load(key, size_);

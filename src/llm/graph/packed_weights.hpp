@@ -45,13 +45,15 @@ class PackedWeights {
  private:
   struct Place;
   static std::vector<Place> places_of(const Model& model);
+  /// Fills arena_, or leaves it as it was.
   Result<void> pack(const Model& model, std::span<const Place> places);
   void map(const Model& model, std::span<const Place> places, const std::filesystem::path& cache);
   static void free_bytes(std::byte* bytes) noexcept;
+  using Arena = Handle<std::byte, &PackedWeights::free_bytes>;
   explicit PackedWeights(UnpackedProducts others) : others_(others) {}
 
   UnpackedProducts others_;
-  Handle<std::byte, &PackedWeights::free_bytes> arena_;  ///< null where they are mapped
+  Arena arena_;  ///< null where they are mapped
   std::unique_ptr<MappedPack> mapped_;
   std::size_t size_ = 0;
   std::unordered_map<const ggml_tensor*, cpu::PackedMatrix> matrices_;
