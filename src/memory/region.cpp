@@ -178,15 +178,13 @@ void Region::observe(std::weak_ptr<RegionObserver> observer) const {
   if (std::ranges::none_of(observers_, is_same)) observers_.push_back(std::move(observer));
 }
 
-void Region::tell_before_seal() const noexcept {
-  std::vector<std::weak_ptr<RegionObserver>> observers;
-  {
-    const std::lock_guard lock(mutex_);
-    observers = observers_;
+std::vector<std::shared_ptr<RegionObserver>> Region::observers() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<RegionObserver>> observers;
+  for (const auto& known : observers_) {
+    if (auto observer = known.lock()) observers.push_back(std::move(observer));
   }
-  for (const auto& known : observers) {
-    if (const auto observer = known.lock()) observer->before_seal(*this);
-  }
+  return observers;
 }
 
 std::shared_ptr<const Image> Region::image() const {

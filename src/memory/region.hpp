@@ -58,6 +58,8 @@ class RegionObserver {
   virtual ~RegionObserver() = default;
   /// Before the pages are mapped anew; the bytes stay as they are.
   virtual void before_seal(const Region& region) noexcept = 0;
+  /// After a seal that succeeded, before anything is written again.
+  virtual void after_seal(const Region& region) noexcept = 0;
 };
 
 /// A hold on a byte range: while it lives, the pages under it are not remapped
@@ -130,6 +132,10 @@ class Region {
   /// The parts of `range`, in order, that are as the Image has them: not written since. Pages never sealed are not
   /// among them. Costs a system call where there is a fast way to tell; elsewhere the list is empty.
   std::vector<CleanPiece> clean_pieces(ByteRange range) const;
+  /// The parts of `range`, in order, in pages that this Region alone has: all but those that show a Layer and were not
+  /// written since. Of the others nobody can tell by the Image alone that they are what they were at some time before:
+  /// they may have changed and changed back. Costs what clean_pieces costs; where the system cannot tell, it is all.
+  std::vector<ByteRange> owned(ByteRange range) const;
   /// Where bytes lie: two places of one file and offset hold the same bytes, once they are sealed.
   struct Place {
     ByteRange range;                   ///< in the Region
@@ -261,7 +267,8 @@ class Region {
   Result<void> flatten(ByteRange span);
 
   void unpin(ByteRange range) noexcept;
-  void tell_before_seal() const noexcept;
+  Result<std::shared_ptr<const Image>> seal_now();
+  std::vector<std::shared_ptr<RegionObserver>> observers() const;
 
   const RegionOptions options_;
   std::byte* const base_;

@@ -101,6 +101,21 @@ void Region::add_clean(ByteRange range, std::vector<CleanPiece>& pieces) const {
   }
 }
 
+std::vector<ByteRange> Region::owned(ByteRange range) const {
+  const std::lock_guard lock(mutex_);
+  if (!system_memory::can_find_written()) return {range};
+  std::vector<ByteRange> owned;
+  for (const ByteRange& part : layered(range)) {
+    const auto changed = written(part);
+    if (!changed) return {range};
+    owned.insert(owned.end(), changed->begin(), changed->end());
+  }
+  for (const Segment& segment : segments_) {
+    if (segment.pages != Pages::layer && segment.range.overlaps(range)) owned.push_back(segment.range);
+  }
+  return clipped(merged(std::move(owned), 0), range);
+}
+
 std::vector<Region::Place> Region::places(ByteRange range) const {
   const std::lock_guard lock(mutex_);
   std::vector<Place> places;

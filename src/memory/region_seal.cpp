@@ -18,7 +18,15 @@ constexpr std::size_t kMostUnchanged = 64 * kKiB;
 }  // namespace
 
 Result<std::shared_ptr<const Image>> Region::seal() {
-  tell_before_seal();
+  const auto observers = this->observers();
+  for (const auto& observer : observers) observer->before_seal(*this);
+  auto image = seal_now();
+  if (!image) return image;
+  for (const auto& observer : observers) observer->after_seal(*this);
+  return image;
+}
+
+Result<std::shared_ptr<const Image>> Region::seal_now() {
   const std::lock_guard lock(mutex_);
   if (!pins_.empty()) {
     return fail(ErrorCode::unavailable,

@@ -191,6 +191,20 @@ TEST(Region, AgreesWithAPlainVectorUnderRandomUse) {
   }
 }
 
+TEST(Region, OwnsItsPagesUntilTheyAreSealedAndThoseThatWereWrittenSince) {
+  const auto region = make_region(8, 8);
+  const std::size_t page = page_size();
+  using Ranges = std::vector<ByteRange>;
+  EXPECT_EQ(region->owned({0, 8 * page}), (Ranges{{0, 8 * page}}));
+  std::ranges::fill(region->bytes().first(4 * page), std::byte{1});
+  ASSERT_TRUE(region->seal());
+  EXPECT_EQ(region->owned({0, 8 * page}), (Ranges{{4 * page, 4 * page}}));
+  region->data()[page] = std::byte{2};
+  EXPECT_EQ(region->owned({0, 4 * page}), (Ranges{{page, page}}));
+  ASSERT_TRUE(region->seal());
+  EXPECT_EQ(region->owned({0, 4 * page}), (Ranges{{page, page}})) << "it was copied where it is";
+}
+
 TEST(CopyOnWriteRegion, StartsAsItsImageAndReadsZeroBeyond) {
   const auto image = make_image(3);
   const auto region = Region::create_over(image, {.reserve = 8 * page_size(), .commit = 4 * page_size()});

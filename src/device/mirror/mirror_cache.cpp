@@ -28,6 +28,15 @@ class MirrorCache::SealObserver final : public RegionObserver {
     for (const auto& mirror : cache_->mirrors_) {
       if (mirror->is_orphan() || &mirror->region() != &region || mirror->valid == 0) continue;
       cache_->drop_written(*mirror);
+    }
+  }
+  void after_seal(const Region& region) noexcept override {
+    const std::lock_guard lock(cache_->mutex_);
+    for (const auto& mirror : cache_->mirrors_) {
+      if (mirror->is_orphan() || &mirror->region() != &region || mirror->valid == 0) continue;
+      // Pages that were sealed where they are have lost their marks, and are as they were looked at. Where this fails,
+      // they count as written.
+      (void)cache_->watch(*mirror, 0, mirror->valid);
       const std::size_t chunk = cache_->memory_->chunk_size();
       for (std::size_t i = 0; i * chunk < mirror->valid; ++i) {
         cache_->name_chunk(*mirror, i, std::min(mirror->valid, (i + 1) * chunk));
@@ -162,29 +171,11 @@ Mirror* MirrorCache::oldest(const Which& which) const {
 void MirrorCache::drop_written(Mirror& mirror) {
   if (mirror.valid == 0) return;
   const ByteRange looked = part(mirror, 0, mirror.valid);
-  std::size_t clean = looked.offset;  // everything before it is as the mirror has it
-  const auto look = [&](std::size_t to) {
-    if (to <= clean) return true;
-    const auto written = watch_->first_written(mirror.region().data() + clean, to - clean);
-    clean = written ? clean + *written : to;
-    return !written;
-  };
-  bool unchanged = true;
-  if (mirror.region().image() != nullptr) {
-    for (const auto& piece : mirror.region().clean_pieces(looked)) {
-      unchanged = look(piece.range.offset);
-      if (!unchanged) break;
-      clean = piece.range.offset + piece.range.size;
-    }
-  }
-  if (unchanged) unchanged = look(looked.offset + looked.size);
-  if (unchanged) return;
-  mirror.valid = clean - looked.offset;
-  const std::size_t chunk = memory_->chunk_size();
-  for (std::size_t i = mirror.valid / chunk; i < mirror.span().n_chunks(); ++i) {
-    const auto& here = mirror.span().chunk(i);
-    if (here == nullptr || here.use_count() > 1) continue;
-    here->known = std::min(here->known, std::max(mirror.valid, i * chunk) - i * chunk);
+  for (const ByteRange& range : mirror.region().owned(looked)) {
+    const auto written = watch_->first_written(mirror.region().data() + range.offset, range.size);
+    if (!written) continue;
+    mirror.valid = range.offset + *written - looked.offset;
+    return;
   }
 }
 
@@ -263,7 +254,7 @@ void MirrorCache::name_chunk(Mirror& mirror, std::size_t index, std::size_t to) 
   if (chunk == nullptr || chunk.use_count() > 1) return;
   const std::size_t begin = index * memory_->chunk_size();
   const auto places = mirror.region().places(part(mirror, begin, to));
-  if (places.empty() || places.front().range.offset != mirror.range().offset + begin) return;
+  if (places.empty() || !places.front().sealed || places.front().range.offset != mirror.range().offset + begin) return;
   chunk->file = places.front().file;
   chunk->file_offset = places.front().file_offset;
   chunk->known = places.front().range.size;
@@ -324,17 +315,10 @@ bool MirrorCache::evict_one() {
 }
 
 Result<void> MirrorCache::watch(const Mirror& mirror, std::size_t from, std::size_t to) {
-  const ByteRange range = part(mirror, from, to);
-  std::size_t at = range.offset;
-  const std::byte* const data = mirror.region().data();
-  if (mirror.region().image() != nullptr) {
-    for (const auto& piece : mirror.region().clean_pieces(range)) {
-      if (piece.range.offset > at) DW_TRY(watch_->watch(data + at, piece.range.offset - at));
-      at = piece.range.offset + piece.range.size;
-    }
+  for (const ByteRange& range : mirror.region().owned(part(mirror, from, to))) {
+    DW_TRY(watch_->watch(mirror.region().data() + range.offset, range.size));
   }
-  const std::size_t end = range.offset + range.size;
-  return at < end ? watch_->watch(data + at, end - at) : Result<void>{};
+  return {};
 }
 
 template <typename Visit>

@@ -7,7 +7,7 @@
 //
 //   What the guest does                       How it is noticed
 //   writes bytes that were mirrored           the page's mark is gone (PageWatch), or it
-//                                             left its Image (Region::clean_pieces)
+//                                             left its Image (Region::owned)
 //   forgets tokens, or begins anew            the caller asks for fewer valid bytes
 //   is frozen, thawed, forked                 the bytes lie at the same place of the same
 //                                             file: the same chunk is mapped again, once
@@ -129,7 +129,8 @@ class MirrorCache {
   Result<void> copy_in(Mirror& mirror, ByteRange range);
   /// A chunk that holds these bytes already, or null.
   std::shared_ptr<MirrorChunk> find_known(const Region::Place& place, std::size_t size) const;
-  /// Notes whose bytes a chunk holds: those of the mirror's up to `to`.
+  /// Notes whose bytes a chunk holds: those of the mirror's up to `to`, as far as they are sealed. Others may be
+  /// written when this mirror is gone, and would have the same name when they are sealed.
   void name_chunk(Mirror& mirror, std::size_t index, std::size_t to);
   /// Gives the mirror a chunk of its own at `index`, with its first `keep` bytes.
   Result<void> own_chunk(Mirror& mirror, std::size_t index, std::size_t keep);

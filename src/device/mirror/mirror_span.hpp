@@ -14,7 +14,8 @@
 
 namespace driftwood {
 
-/// Physical memory of the device. Known by the place whose bytes it holds, as far as it holds them.
+/// Physical memory of the device. Known by the place whose bytes it holds, as far as it holds them; only by one that is
+/// sealed, which never changes.
 struct MirrorChunk {
   MirrorChunk(MirrorMemory& device, ChunkHandle made) : memory(&device), handle(made) {}
   ~MirrorChunk() { memory->free_chunk(handle); }
