@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "device/mirror/mirror_memory.hpp"
+#include "device/null/null_device.hpp"
 #include "memory/memory_file.hpp"
 
 namespace driftwood {
 
 class HostMirrorMemory final : public MirrorMemory {
  public:
-  /// `chunk_size`: a power of two of at least the page size. `capacity`: chunks in all.
-  static Result<std::unique_ptr<HostMirrorMemory>> create(std::size_t chunk_size, std::size_t capacity);
+  /// `chunk_size`: a power of two of at least the page size. `capacity`: chunks in all. Fails as `control` is told.
+  static Result<std::unique_ptr<HostMirrorMemory>> create(std::size_t chunk_size, std::size_t capacity,
+                                                          std::shared_ptr<NullDeviceControl> control);
 
   std::size_t chunk_size() const noexcept override { return chunk_size_; }
   Result<std::byte*> reserve(std::size_t size) override;
@@ -33,11 +35,15 @@ class HostMirrorMemory final : public MirrorMemory {
   Result<ggml_backend_buffer_t> buffer(std::byte* at, std::size_t size) override;
 
  private:
-  HostMirrorMemory(std::size_t chunk_size, std::size_t capacity, std::shared_ptr<MemoryFile> file)
-      : chunk_size_(chunk_size), file_(std::move(file)), used_(capacity) {}
+  HostMirrorMemory(std::size_t chunk_size, std::size_t capacity, std::shared_ptr<MemoryFile> file,
+                   std::shared_ptr<NullDeviceControl> control)
+      : chunk_size_(chunk_size), file_(std::move(file)), control_(std::move(control)), used_(capacity) {}
+
+  Result<void> show(std::byte* at, ChunkHandle chunk);
 
   std::size_t chunk_size_;
   std::shared_ptr<MemoryFile> file_;
+  std::shared_ptr<NullDeviceControl> control_;
   std::vector<bool> used_;  ///< by chunk
 };
 

@@ -3,20 +3,33 @@
 #include "device/null/null_device.hpp"
 
 namespace driftwood {
+namespace {
 
-void NullDeviceControl::fail_imports(int count, ErrorCode code) {
-  const std::lock_guard lock(mutex_);
-  imports_ = {count, code};
+std::string_view name_of(NullStep step) {
+  switch (step) {
+    case NullStep::import: return "an import";
+    case NullStep::adopt: return "a graph";
+    case NullStep::write: return "a write";
+    case NullStep::read: return "a read";
+    case NullStep::compute: return "a computation";
+    case NullStep::late_compute: return "at the end of a computation";
+    case NullStep::make_chunk: return "making a chunk";
+    case NullStep::map_chunk: return "mapping a chunk";
+    case NullStep::clear_chunk: return "clearing a chunk";
+    case NullStep::copy_in: return "a copy from the host";
+    case NullStep::copy_out: return "a copy to the host";
+    case NullStep::copy_within: return "a copy between chunks";
+    case NullStep::make_decoder: return "making a decoder";
+    case NullStep::decode: return "a decoding step";
+  }
+  return "";
 }
 
-void NullDeviceControl::fail_computes(int count, ErrorCode code) {
-  const std::lock_guard lock(mutex_);
-  computes_ = {count, code};
-}
+}  // namespace
 
-void NullDeviceControl::fail_computes_late(int count, ErrorCode code) {
+void NullDeviceControl::fail(NullStep step, int count, ErrorCode code) {
   const std::lock_guard lock(mutex_);
-  late_computes_ = {count, code};
+  failures_[step] = {count, code};
 }
 
 void NullDeviceControl::refuse_imports(bool refuse) {
@@ -24,27 +37,17 @@ void NullDeviceControl::refuse_imports(bool refuse) {
   refuse_imports_ = refuse;
 }
 
-Result<void> NullDeviceControl::next(Failures& failures, std::string_view what) {
-  if (failures.count == 0) return {};
-  --failures.count;
-  return fail(failures.code,
-              fmt::format("The device (null) failed {} as it was told ({}).", what, to_string(failures.code)));
-}
-
-Result<void> NullDeviceControl::next_import() {
+Result<void> NullDeviceControl::next(NullStep step) {
   const std::lock_guard lock(mutex_);
-  if (refuse_imports_) return fail(ErrorCode::unsupported, "The device (null) refuses imports as it was told.");
-  return next(imports_, "an import");
-}
-
-Result<void> NullDeviceControl::next_compute() {
-  const std::lock_guard lock(mutex_);
-  return next(computes_, "a computation");
-}
-
-Result<void> NullDeviceControl::next_late_compute() {
-  const std::lock_guard lock(mutex_);
-  return next(late_computes_, "at the end of a computation");
+  if (step == NullStep::import && refuse_imports_) {
+    return driftwood::fail(ErrorCode::unsupported, "The device (null) refuses imports as it was told.");
+  }
+  const auto found = failures_.find(step);
+  if (found == failures_.end() || found->second.count == 0) return {};
+  --found->second.count;
+  const ErrorCode code = found->second.code;
+  return driftwood::fail(
+      code, fmt::format("The device (null) failed {} as it was told ({}).", name_of(step), to_string(code)));
 }
 
 }  // namespace driftwood

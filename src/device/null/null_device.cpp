@@ -10,6 +10,7 @@
 #include "device/mirror/mirror_cache.hpp"
 #include "device/null/host_mirror_memory.hpp"
 #include "device/null/mirrors.hpp"
+#include "device/null/null_decoder.hpp"
 
 namespace driftwood {
 namespace {
@@ -51,7 +52,7 @@ class NullDevice final : public Device {
   bool copies() const noexcept { return control_->options().sharing == Sharing::copied; }
 
   Result<Imported> import_impl(const HostBytes& bytes) override {
-    DW_TRY(control_->next_import());
+    DW_TRY(control_->next(NullStep::import));
     const Sharing sharing = control_->options().sharing;
     if (!copies()) return Imported{ggml_backend_cpu_buffer_from_ptr(bytes.data, bytes.size), sharing};
     DW_TRY_ASSIGN(ggml_backend_buffer_t buffer, mirrors_.add(bytes.data, bytes.size, bytes.read_only));
@@ -65,12 +66,25 @@ class NullDevice final : public Device {
     copies() ? mirrors_.remove(buffer) : ggml_backend_buffer_free(buffer);
   }
 
+  Result<void> adopt_impl(ggml_cgraph*) override { return control_->next(NullStep::adopt); }
+
+  Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) override {
+    DW_TRY(control_->next(NullStep::write));
+    ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
+    return {};
+  }
+  Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes) override {
+    DW_TRY(control_->next(NullStep::read));
+    ggml_backend_tensor_get(tensor, bytes.data(), 0, bytes.size());
+    return {};
+  }
+
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>* cancel) override {
-    DW_TRY(control_->next_compute());
+    DW_TRY(control_->next(NullStep::compute));
     count_copied(mirrors_.pull(graph));
     DW_TRY(executor_->compute(graph, cancel));
     count_copied(mirrors_.push(graph));
-    return control_->next_late_compute();
+    return control_->next(NullStep::late_compute);
   }
 
   bool supports_impl(const ggml_tensor* op) override {
@@ -80,6 +94,10 @@ class NullDevice final : public Device {
 
   ggml_backend_buffer_type_t scratch_type_impl() override { return ggml_backend_cpu_buffer_type(); }
   MirrorCache* mirrors_impl() noexcept override { return mirror_cache_.get(); }
+  Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model) override {
+    if (control_->options().decoder) return make_null_decoder(model, control_);
+    return fail(ErrorCode::unsupported, "The device (null) was not told to have a decoder.");
+  }
 
   std::shared_ptr<NullDeviceControl> control_;
   std::unique_ptr<GraphExecutor> executor_;
@@ -98,7 +116,7 @@ Result<std::unique_ptr<Device>> create_null_device(std::shared_ptr<NullDeviceCon
   DW_TRY_ASSIGN(auto executor, GraphExecutor::create(1));
   std::unique_ptr<MirrorCache> mirror_cache;
   if (options.mirror_chunks != 0) {
-    DW_TRY_ASSIGN(auto memory, HostMirrorMemory::create(kMirrorChunk, options.mirror_chunks));
+    DW_TRY_ASSIGN(auto memory, HostMirrorMemory::create(kMirrorChunk, options.mirror_chunks, control));
     DW_TRY_ASSIGN(mirror_cache, MirrorCache::create(std::move(memory), options.mirror_chunks * kMirrorChunk));
   }
   return std::make_unique<NullDevice>(describe(options), std::move(control), std::move(executor),

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,7 +23,26 @@ struct NullDeviceOptions {
   std::size_t max_import = SIZE_MAX;                        ///< bytes
   bool host_kernels = true;                                 ///< off: custom operators are unsupported, as on a GPU
   std::size_t mirror_chunks = 0;                            ///< of 64 KiB, for mirrors of guest memory; 0: it has none
+  bool decoder = false;                                     ///< null_decoder.hpp; not where imports are copied
   std::optional<std::uint64_t> free_memory = std::nullopt;  ///< bytes of its own; without a value: it does not tell
+};
+
+/// What a device can be told to fail at.
+enum class NullStep : std::uint8_t {
+  import,
+  adopt,  ///< a graph
+  write,  ///< to a tensor in scratch memory
+  read,   ///< from one
+  compute,
+  late_compute,  ///< after all results were written, as a kernel that fails late does
+  make_chunk,    ///< of mirrors
+  map_chunk,
+  clear_chunk,
+  copy_in,      ///< rows to a mirror
+  copy_out,     ///< and from it
+  copy_within,  ///< from chunk to chunk
+  make_decoder,
+  decode,
 };
 
 /// Shared by a test and its device. Any thread may call.
@@ -31,33 +52,27 @@ class NullDeviceControl {
 
   const NullDeviceOptions& options() const noexcept { return options_; }
 
-  /// The next `count` imports (computations) fail with `code` before they touch anything.
+  /// The next `count` times it comes to `step`, it fails with `code` before it touches anything.
   /// device_lost stays: the device is lost from the first one on.
-  void fail_imports(int count, ErrorCode code);
-  void fail_computes(int count, ErrorCode code);
-  /// The next `count` computations fail with `code` after they have written all their results, as a kernel that fails
-  /// late does.
-  void fail_computes_late(int count, ErrorCode code);
+  void fail(NullStep step, int count, ErrorCode code);
+  void fail_imports(int count, ErrorCode code) { fail(NullStep::import, count, code); }
+  void fail_computes(int count, ErrorCode code) { fail(NullStep::compute, count, code); }
+  void fail_computes_late(int count, ErrorCode code) { fail(NullStep::late_compute, count, code); }
   /// Imports fail with unsupported until this is called with false.
   void refuse_imports(bool refuse);
 
+  /// For the device and its parts, which come to `step`.
+  Result<void> next(NullStep step);
+
  private:
-  friend class NullDevice;
   struct Failures {
     int count = 0;
     ErrorCode code = ErrorCode::internal;
   };
 
-  Result<void> next_import();
-  Result<void> next_compute();
-  Result<void> next_late_compute();
-  static Result<void> next(Failures& failures, std::string_view what);
-
   const NullDeviceOptions options_;
   std::mutex mutex_;
-  Failures imports_;
-  Failures computes_;
-  Failures late_computes_;
+  std::map<NullStep, Failures> failures_;
   bool refuse_imports_ = false;
 };
 
