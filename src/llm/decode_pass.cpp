@@ -24,50 +24,67 @@ bool DecodePass::takes(const PassSlice& slice) const {
   return request.outputs != Outputs::top_k || request.top_k <= decoder_->max_top_k();
 }
 
-Result<void> DecodePass::run(std::span<const PassSlice> slices) {
-  DW_CHECK(slices.size() <= max_slices());
-  auto done = run_rows(slices, false);
-  // The second time the mirrors are looked at first, and no guest runs meanwhile.
-  if (done && !*done) done = run_rows(slices, true);
-  if (done) {
-    // Each into memory of its own.
-    std::vector<Result<void>> published(slices.size());
-    crew_.run(slices.size(), [&](std::size_t i) { published[i] = publish(slices[i], i); });
-    for (std::size_t i = 0; i < slices.size() && done; ++i) {
-      if (published[i]) published[i] = hand_out(slices[i], i);
-      if (!published[i]) done = std::unexpected(std::move(published[i]).error());
-    }
-  }
+DecodePass::Outcome DecodePass::run(std::span<const PassSlice> slices) {
+  DW_CHECK(!slices.empty() && slices.size() <= max_slices());
+  rows_.clear();
+  auto done = run_rows(slices);
   holds_.clear();
-  return done ? Result<void>{} : std::unexpected(std::move(done).error());
+  return {std::max<std::size_t>(rows_.size(), 1), std::move(done)};
 }
 
-Result<bool> DecodePass::run_rows(std::span<const PassSlice> slices, bool checked) {
-  holds_.clear();
+Result<void> DecodePass::run_rows(std::span<const PassSlice> slices) {
+  DW_TRY_ASSIGN(const bool is_current, run_decoder(slices, false));
+  // The second time the mirrors are looked at first, and no guest runs meanwhile.
+  if (!is_current) DW_TRY(run_decoder(slices, true));
+  // Each into memory of its own.
+  std::vector<Result<void>> published(rows_.size());
+  crew_.run(rows_.size(), [&](std::size_t i) { published[i] = publish(slices[i], i); });
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    DW_TRY(std::move(published[i]));
+    DW_TRY(hand_out(slices[i], i));
+  }
+  return {};
+}
+
+Result<void> DecodePass::take_rows(std::span<const PassSlice> slices, bool checked) {
   rows_.clear();
-  std::uint32_t top_k = 0;
+  holds_.clear();
   for (const PassSlice& slice : slices) {
     const KvBinding kv = slice.job->binding(1);
-    std::byte* records = nullptr;
-    if (mirrors_ != nullptr) {
-      const MirrorCache::Request request = mirror_request(kv);
-      DW_TRY_ASSIGN(auto hold, checked ? mirrors_->prepare(request) : mirrors_->prepare_unchecked(request));
-      records = hold.device();
-      holds_.push_back(std::move(hold));
-    } else {
-      DW_TRY_ASSIGN(records, reach(kv));
-    }
-    rows_.push_back({slice.job->next_tokens(1).front(), kv.n_past, records});
+    auto records = records_of(kv, checked);
+    if (!records && rows_.empty()) return std::unexpected(std::move(records).error());
+    // When those before have let go of what they hold, it is the first one, and has what room there is.
+    if (!records) break;
+    rows_.push_back({slice.job->next_tokens(1).front(), kv.n_past, *records});
+  }
+  return {};
+}
+
+Result<bool> DecodePass::run_decoder(std::span<const PassSlice> slices, bool checked) {
+  DW_TRY(take_rows(slices, checked));
+  std::uint32_t top_k = 0;
+  for (const PassSlice& slice : slices.first(rows_.size())) {
     if (slice.job->n_outputs(1) != 0 && slice.job->request().outputs == Outputs::top_k) {
       top_k = std::max(top_k, slice.job->request().top_k);
     }
   }
   bool is_current = true;
   const auto look = [&] {
-    if (!checked) is_current = std::ranges::all_of(holds_, [](auto& hold) { return hold.is_current(); });
+    if (!checked) is_current = std::ranges::all_of(holds_, [](auto& hold) { return !hold || hold.is_current(); });
   };
   DW_TRY(decoder_->run(rows_, top_k, look));
   return is_current;
+}
+
+Result<std::byte*> DecodePass::records_of(const KvBinding& kv, bool checked) {
+  MirrorCache::Hold& hold = holds_.emplace_back();
+  if (mirrors_ == nullptr) return reach(kv);
+  const MirrorCache::Request request = mirror_request(kv);
+  auto held = checked ? mirrors_->prepare(request) : mirrors_->prepare_unchecked(request);
+  // Only a Context that has no room by itself: to have the device reach its pages ends their sharing with an Image.
+  if (!held && held.error().code == ErrorCode::out_of_memory && rows_.empty()) return reach(kv);
+  DW_TRY_ASSIGN(hold, std::move(held));
+  return hold.device();
 }
 
 Result<std::byte*> DecodePass::reach(const KvBinding& kv) {
@@ -86,7 +103,7 @@ Result<std::byte*> DecodePass::reach(const KvBinding& kv) {
 }
 
 Result<void> DecodePass::publish(const PassSlice& slice, std::size_t row) {
-  if (mirrors_ == nullptr) return {};
+  if (!holds_[row]) return {};
   const KvBinding kv = slice.job->binding(1);
   return holds_[row].publish(std::size_t{kv.n_past} * kv.layout.token_stride, decoder_->record(row));
 }

@@ -21,8 +21,15 @@ class DecodePass {
   /// Whether a pass can take the slice.
   bool takes(const PassSlice& slice) const;
   std::size_t max_slices() const noexcept { return decoder_->max_rows(); }
-  /// Runs slices that it takes, at most max_slices(). Their jobs are not advanced. Device errors.
-  Result<void> run(std::span<const PassSlice> slices);
+  /// How a run ended for the first `n` slices. The others wait for another: the device has no room for their rows
+  /// beside those of the first ones, or could not be got ready for them.
+  struct Outcome {
+    std::size_t n = 0;
+    Result<void> done;
+  };
+  /// Runs the first ones of slices that it takes, of at most max_slices(); at least one. Their jobs are not advanced.
+  /// Device errors.
+  Outcome run(std::span<const PassSlice> slices);
 
   std::uint64_t weight_bytes() const noexcept { return decoder_->bytes(); }
 
@@ -30,9 +37,15 @@ class DecodePass {
   DecodePass(std::unique_ptr<Decoder> decoder, MirrorCache* mirrors, std::uint32_t n_vocab)
       : decoder_(std::move(decoder)), mirrors_(mirrors), n_vocab_(n_vocab) {}
 
-  /// Runs over the mirrors as they are; false: a guest wrote to one, and the results are void.
-  Result<bool> run_rows(std::span<const PassSlice> slices, bool checked);
-  /// The device's address of a Context's records; they stay where they lie.
+  Result<void> run_rows(std::span<const PassSlice> slices);
+  /// Gets the first slices ready, in rows_ and holds_.
+  Result<void> take_rows(std::span<const PassSlice> slices, bool checked);
+  /// Runs the decoder. `checked`: the mirrors were looked at before; else false: a guest wrote to one, and the results
+  /// are void.
+  Result<bool> run_decoder(std::span<const PassSlice> slices, bool checked);
+  /// The device's address of a Context's records, in a mirror that is held, or where they lie.
+  Result<std::byte*> records_of(const KvBinding& kv, bool checked);
+  /// The same where there is no room for a mirror, or there are none.
   static Result<std::byte*> reach(const KvBinding& kv);
   Result<void> publish(const PassSlice& slice, std::size_t row);
   Result<void> hand_out(const PassSlice& slice, std::size_t row);
@@ -41,7 +54,7 @@ class DecodePass {
   MirrorCache* mirrors_;  ///< null: KV records are read where they lie
   std::uint32_t n_vocab_;
   Crew crew_{7};
-  std::vector<MirrorCache::Hold> holds_;  ///< of the pass
+  std::vector<MirrorCache::Hold> holds_;  ///< of the pass, one for each row; none: its records are read where they lie
   std::vector<Decoder::Row> rows_;
 };
 

@@ -238,15 +238,21 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
     });
     if (decode != nullptr) end = std::min(end, rest.begin() + static_cast<std::ptrdiff_t>(decode->max_slices()));
     const std::span part(rest.begin(), end);
+    std::size_t n = part.size();
     const auto run = [&] {
-      return within_memory([&] { return decode != nullptr ? decode->run(part) : state_->run(part); });
+      return within_memory([&] {
+        if (decode == nullptr) return state_->run(part);
+        auto outcome = decode->run(part);
+        n = outcome.n;
+        return std::move(outcome.done);
+      });
     };
     Result<void> done = run();
     // What computed ended in the middle. A pass writes nothing but rows beyond the Contexts' ends, and logits, before
     // it reads them: it can be run again.
     if (!done && done.error().code == ErrorCode::unavailable) done = run();
-    for (const PassSlice& slice : part) settle(slice, done);
-    rest.erase(rest.begin(), end);
+    for (const PassSlice& slice : part.first(n)) settle(slice, done);
+    rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(n));
   }
 }
 

@@ -17,6 +17,11 @@ ByteRange part(const Mirror& mirror, std::size_t from, std::size_t to) {
   return {mirror.range().offset + from, to - from};
 }
 
+/// In the Region.
+ByteRange range_of(const MirrorCache::Request& request) {
+  return {request.memory->region_offset() + request.range.offset, request.range.size};
+}
+
 }  // namespace
 
 /// Once a Region is sealed, nobody can tell what was written before: it is looked at just then.
@@ -76,6 +81,11 @@ Result<MirrorCache::Hold> MirrorCache::prepare_unchecked(const Request& request)
 Result<MirrorCache::Hold> MirrorCache::prepare(const Request& request, bool check) {
   DW_CHECK(request.valid <= request.end && request.end <= request.range.size);
   const Stopwatch watch;
+  if (align_up(request.end, memory_->chunk_size()) > budget_) {
+    // Nobody has to make room for what cannot fit. What a device writes to the memory itself shows in no mark.
+    retire_at(*request.memory->region(), range_of(request));
+    return no_room();
+  }
   DW_TRY_ASSIGN(Mirror * mirror, find_or_make(request));
   mirror->last_use = ++uses_;
   ++mirror->holds;
@@ -98,17 +108,17 @@ Result<void> MirrorCache::make_ready(Mirror& mirror, const Request& request, boo
 }
 
 Result<Mirror*> MirrorCache::find_or_make(const Request& request) {
-  const Import& memory = *request.memory;
-  const Region& region = *memory.region();
-  const ByteRange range{memory.region_offset() + request.range.offset, request.range.size};
+  const Region& region = *request.memory->region();
+  const ByteRange range = range_of(request);
   const auto found = std::ranges::find_if(mirrors_, [&](const auto& mirror) { return mirror->is_of(region, range); });
   if (found != mirrors_.end()) return found->get();
   // A Context that begins at the same place with another length takes the place of the one before.
-  retire([&](const Mirror& mirror) { return &mirror.region() == &region && mirror.range().overlaps(range); });
+  retire_at(region, range);
   DW_TRY_ASSIGN(auto span, find_span(region, range, request));
   region.observe(observer_);
   return mirrors_
-      .emplace_back(std::make_unique<Mirror>(region, memory.host() + request.range.offset, range, std::move(span)))
+      .emplace_back(
+          std::make_unique<Mirror>(region, request.memory->host() + request.range.offset, range, std::move(span)))
       .get();
 }
 
@@ -156,6 +166,10 @@ void MirrorCache::retire(const Which& which) {
     spares_.add(mirror->take_span());
     return true;
   });
+}
+
+void MirrorCache::retire_at(const Region& region, ByteRange range) {
+  retire([&](const Mirror& mirror) { return &mirror.region() == &region && mirror.range().overlaps(range); });
 }
 
 template <typename Which>
@@ -293,15 +307,18 @@ Result<void> MirrorCache::map(Mirror& mirror, std::size_t index, std::shared_ptr
 
 Result<std::shared_ptr<MirrorChunk>> MirrorCache::make_chunk() {
   while (is_full(1)) {
-    if (evict_one()) continue;
-    return fail(
-        ErrorCode::out_of_memory,
-        fmt::format("The KV rows of the pass take more of the device's memory than they may ({} bytes).", budget_));
+    if (!evict_one()) return no_room();
   }
   auto handle = memory_->make_chunk();
   while (!handle && handle.error().code == ErrorCode::out_of_memory && evict_one()) handle = memory_->make_chunk();
   if (!handle) return std::unexpected(std::move(handle).error());
   return std::make_shared<MirrorChunk>(*memory_, *handle);
+}
+
+std::unexpected<Error> MirrorCache::no_room() const {
+  return fail(
+      ErrorCode::out_of_memory,
+      fmt::format("The KV rows of the pass take more of the device's memory than they may ({} bytes).", budget_));
 }
 
 bool MirrorCache::evict_one() {

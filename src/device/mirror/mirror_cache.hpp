@@ -66,6 +66,7 @@ class MirrorCache {
     Hold& operator=(Hold&& other) noexcept;
     ~Hold();
 
+    explicit operator bool() const noexcept { return cache_ != nullptr; }
     /// The device's address of the range's first byte.
     std::byte* device() const noexcept { return mirror_->span().device(); }
     ggml_backend_buffer_t buffer() const noexcept { return mirror_->span().buffer(); }
@@ -91,7 +92,8 @@ class MirrorCache {
   ~MirrorCache();
 
   /// The mirror of a range, its first `valid` bytes as the Region has them, writable from there to `end`.
-  /// out_of_memory: the budget or the device has no room beside the mirrors in use.
+  /// out_of_memory: the budget or the device has no room beside the mirrors in use. The pass may then compute over the
+  /// memory itself, and write from `valid` to `end` there.
   Result<Hold> prepare(const Request& request);
   /// The same without looking for writes: for a caller that has time while the device computes, and asks
   /// Hold::is_current() before it uses a result.
@@ -119,6 +121,8 @@ class MirrorCache {
   /// Turns mirrors into spares: those whose Region is gone, and of those that no pass uses the ones that `which` picks.
   template <typename Which>
   void retire(const Which& which);
+  /// Retires those of any part of a range of the Region.
+  void retire_at(const Region& region, ByteRange range);
   /// The mirror that waited longest of those that no pass uses and `which` picks, or null.
   template <typename Which>
   Mirror* oldest(const Which& which) const;
@@ -137,6 +141,7 @@ class MirrorCache {
   Result<void> map(Mirror& mirror, std::size_t index, std::shared_ptr<MirrorChunk> chunk, bool is_clean);
   Result<std::shared_ptr<MirrorChunk>> make_chunk();
   bool evict_one();
+  std::unexpected<Error> no_room() const;
   /// Whether `more` chunks go beyond the budget.
   bool is_full(std::size_t more) const { return (count_chunks() + more) * memory_->chunk_size() > budget_; }
   Result<void> watch(const Mirror& mirror, std::size_t from, std::size_t to);

@@ -40,9 +40,11 @@ Result<void> MirrorSpan::set_chunk(std::size_t index, std::shared_ptr<MirrorChun
 
 Result<void> MirrorSpan::clean(std::size_t index, std::size_t keep) {
   Slot& slot = slots_[index];
-  if (std::exchange(slot.is_clean, true)) return {};
+  if (slot.is_clean) return {};
   const std::size_t size = memory_->chunk_size();
-  return memory_->clear(device_ + index * size + keep, size - keep);
+  DW_TRY(memory_->clear(device_ + index * size + keep, size - keep));
+  slot.is_clean = true;
+  return {};
 }
 
 void MirrorSpan::give_away() noexcept {

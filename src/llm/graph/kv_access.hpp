@@ -45,8 +45,8 @@ class KvAccess {
   virtual ggml_tensor* attend(const BuildContext& build, std::uint32_t layer, ggml_tensor* q) = 0;
   /// Points the graph at Contexts; before each run.
   virtual Result<void> prepare(Graph& graph, std::span<const KvBinding> sequences) = 0;
-  /// After a run that succeeded: what it wrote is in the Contexts.
-  virtual Result<void> finish() { return {}; }
+  /// After a run, with how it ended: what one that succeeded wrote is in the Contexts, and nothing of them is held.
+  virtual Result<void> finish(Result<void> ran) { return ran; }
 };
 
 std::unique_ptr<KvAccess> make_fused_kv_access(Crew* crew);

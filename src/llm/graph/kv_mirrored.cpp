@@ -20,20 +20,23 @@ class MirroredRows final : public KvRows {
   Result<void> bind(Graph& graph, ggml_tensor* rows, const KvBinding& binding) override {
     hold_ = MirrorCache::Hold();
     const MirrorCache::Request request = mirror_request(binding);
-    DW_TRY_ASSIGN(hold_, mirrors_->prepare(request));
+    auto hold = mirrors_->prepare(request);
+    if (!hold && hold.error().code == ErrorCode::out_of_memory) {
+      return graph.bind(rows, *binding.memory, binding.context_offset + binding.layout.kv_offset);
+    }
+    DW_TRY_ASSIGN(hold_, std::move(hold));
     written_ = {request.valid, request.end - request.valid};
     return graph.bind(rows, hold_.buffer(), hold_.device(), hold_.size());
   }
 
-  Result<void> finish() override {
-    auto published = hold_.publish(written_.offset, written_.offset + written_.size);
-    hold_ = MirrorCache::Hold();
-    return published;
+  Result<void> finish(Result<void> ran) override {
+    MirrorCache::Hold hold = std::move(hold_);
+    return ran && hold ? hold.publish(written_.offset, written_.offset + written_.size) : ran;
   }
 
  private:
   MirrorCache* mirrors_;
-  MirrorCache::Hold hold_;  ///< from bind to finish
+  MirrorCache::Hold hold_;  ///< from bind to finish; none: the rows had no room, and are bound where they lie
   ByteRange written_;       ///< by the run, in the mirror
 };
 

@@ -14,8 +14,8 @@ class KvRows {
 
   /// Places `rows`, a tensor over the Context's first records as far as the graph reaches, for the next run.
   virtual Result<void> bind(Graph& graph, ggml_tensor* rows, const KvBinding& binding) = 0;
-  /// After a run that succeeded: what it wrote is in the Context.
-  virtual Result<void> finish() { return {}; }
+  /// After a run, with how it ended: what one that succeeded wrote is in the Context, and nothing is held.
+  virtual Result<void> finish(Result<void> ran) { return ran; }
 };
 
 std::unique_ptr<KvAccess> make_stock_kv_access(std::unique_ptr<KvRows> rows);

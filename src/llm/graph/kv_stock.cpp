@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "llm/graph/kv_access.hpp"
@@ -85,7 +86,7 @@ class StockKvAccess final : public KvAccess {
     return {};
   }
 
-  Result<void> finish() override { return place_->finish(); }
+  Result<void> finish(Result<void> ran) override { return place_->finish(std::move(ran)); }
 
  private:
   struct Mask {

@@ -105,17 +105,21 @@ Result<void> TransformerGraph::point_at(const PassInput& input) {
 }
 
 Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<bool>* cancel) {
-  DW_TRY(set_inputs(input));
-  DW_TRY(point_at(input));
-  DW_TRY(graph_->run(cancel));
-  return access_->finish();
+  const auto run = [&]() -> Result<void> {
+    DW_TRY(set_inputs(input));
+    DW_TRY(point_at(input));
+    return graph_->run(cancel);
+  };
+  return access_->finish(run());
 }
 
 Result<void> TransformerGraph::run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end) {
-  if (begin == 0) DW_TRY(set_inputs(input));
-  DW_TRY(point_at(input));
-  DW_TRY(begin == 0 && end == n_layer_ ? graph_->run() : graph_->run_parts(begin, end));
-  return access_->finish();
+  const auto run = [&]() -> Result<void> {
+    if (begin == 0) DW_TRY(set_inputs(input));
+    DW_TRY(point_at(input));
+    return begin == 0 && end == n_layer_ ? graph_->run() : graph_->run_parts(begin, end);
+  };
+  return access_->finish(run());
 }
 
 Result<std::span<const float>> TransformerGraph::host_logits() {
