@@ -302,7 +302,10 @@ Result<void> MirrorCache::own_chunk(Mirror& mirror, std::size_t index, std::size
 
 Result<void> MirrorCache::map(Mirror& mirror, std::size_t index, std::shared_ptr<MirrorChunk> chunk, bool is_clean) {
   ++counts_.maps;
-  return mirror.span().set_chunk(index, std::move(chunk), is_clean);
+  auto mapped = mirror.span().set_chunk(index, std::move(chunk), is_clean);
+  // What was shown there before is gone all the same.
+  if (!mapped) mirror.valid = std::min(mirror.valid, index * memory_->chunk_size());
+  return mapped;
 }
 
 Result<std::shared_ptr<MirrorChunk>> MirrorCache::make_chunk() {

@@ -27,9 +27,9 @@ std::string_view name_of(NullStep step) {
 
 }  // namespace
 
-void NullDeviceControl::fail(NullStep step, int count, ErrorCode code) {
+void NullDeviceControl::fail(NullStep step, int count, ErrorCode code, int after) {
   const std::lock_guard lock(mutex_);
-  failures_[step] = {count, code};
+  failures_[step] = {after, count, code};
 }
 
 void NullDeviceControl::refuse_imports(bool refuse) {
@@ -44,8 +44,12 @@ Result<void> NullDeviceControl::next(NullStep step) {
   }
   const auto found = failures_.find(step);
   if (found == failures_.end() || found->second.count == 0) return {};
-  --found->second.count;
-  const ErrorCode code = found->second.code;
+  auto& [after, count, code] = found->second;
+  if (after > 0) {
+    --after;
+    return {};
+  }
+  --count;
   return driftwood::fail(
       code, fmt::format("The device (null) failed {} as it was told ({}).", name_of(step), to_string(code)));
 }

@@ -52,9 +52,9 @@ class NullDeviceControl {
 
   const NullDeviceOptions& options() const noexcept { return options_; }
 
-  /// The next `count` times it comes to `step`, it fails with `code` before it touches anything.
-  /// device_lost stays: the device is lost from the first one on.
-  void fail(NullStep step, int count, ErrorCode code);
+  /// The next `count` times it comes to `step`, after so many that go well, it fails with `code` before it touches
+  /// anything. device_lost stays: the device is lost from the first one on.
+  void fail(NullStep step, int count, ErrorCode code, int after = 0);
   void fail_imports(int count, ErrorCode code) { fail(NullStep::import, count, code); }
   void fail_computes(int count, ErrorCode code) { fail(NullStep::compute, count, code); }
   void fail_computes_late(int count, ErrorCode code) { fail(NullStep::late_compute, count, code); }
@@ -66,6 +66,7 @@ class NullDeviceControl {
 
  private:
   struct Failures {
+    int after = 0;
     int count = 0;
     ErrorCode code = ErrorCode::internal;
   };
