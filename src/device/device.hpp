@@ -135,8 +135,14 @@ class Device {
   /// Copies of guest memory that the device reads faster than the memory itself; null where it has none. Borrowed.
   MirrorCache* mirrors() noexcept { return mirrors_impl(); }
   /// The device's own way to decode with a model, whose weights are on it. unsupported: it has none, or none for such a
-  /// model; out_of_memory: no room for the weights in the decoder's form.
+  /// model; out_of_memory: no room for the weights in the decoder's form. Who runs it asks check_not_lost() before, and
+  /// gives note() what it fails with; so does who has mirrors got ready.
   Result<std::unique_ptr<Decoder>> make_decoder(const DecoderModel& model);
+
+  /// device_lost where the device is lost. For those that go on to use its mirrors or a decoder, which do not ask.
+  Result<void> check_not_lost() const;
+  /// Tells the device of an error that came from its mirrors or a decoder of its: device_lost loses it for all.
+  void note(const Error& error) noexcept;
 
   /// Bytes copied so far between host memory and this device's copies of it; 0 for ever
   /// on a device whose imports are not Sharing::copied.
@@ -186,9 +192,7 @@ class Device {
   Result<Import> import_bytes(const HostBytes& bytes, Require require, Pin pin);
   Result<void> check_import(const std::byte* data, std::size_t size) const;
   Result<void> check_sharing(Sharing sharing, Require require) const;
-  Result<void> check_not_lost() const;
   void release(ggml_backend_buffer_t buffer) noexcept;
-  void note(const Error& error) noexcept;
 
   const DeviceInfo info_;
   FairMutex compute_mutex_;  ///< two models of a device take turns

@@ -35,6 +35,15 @@ Result<void> within_memory(const Run& run) {
   }
 }
 
+/// Runs a pass. The device hears how it ended: decoders and mirrors are no calls of its own.
+template <typename Run>
+Result<void> on(Device& device, const Run& run) {
+  DW_TRY(device.check_not_lost());
+  auto done = within_memory(run);
+  if (!done) device.note(done.error());
+  return done;
+}
+
 /// What a pass over the slice means for its job.
 void settle(const PassSlice& slice, const Result<void>& done) {
   if (done) {
@@ -202,10 +211,13 @@ Result<std::unique_ptr<ModelPasses>> ModelPasses::create(std::shared_ptr<const M
     auto decode = DecodePass::create(*model);
     if (decode) {
       state->decode = *std::move(decode);
-    } else if (decode.error().code != ErrorCode::unsupported) {
-      return std::unexpected(std::move(decode).error());
-    } else {
+    } else if (decode.error().code == ErrorCode::unsupported) {
       log(LogLevel::info, decode.error().to_string());
+    } else if (decode.error().code == ErrorCode::out_of_memory) {
+      log(LogLevel::warning,
+          fmt::format("Tokens are decoded by ggml's graphs, which is slower. {}", decode.error().to_string()));
+    } else {
+      return std::unexpected(std::move(decode).error());
     }
   }
   state->model = std::move(model);
@@ -240,7 +252,7 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
     const std::span part(rest.begin(), end);
     std::size_t n = part.size();
     const auto run = [&] {
-      return within_memory([&] {
+      return on(state_->model->device(), [&] {
         if (decode == nullptr) return state_->run(part);
         auto outcome = decode->run(part);
         n = outcome.n;
@@ -260,7 +272,7 @@ void ModelPasses::run(const PassPiece& piece) {
   const std::lock_guard lock(state_->mutex);
   ForwardJob& job = *piece.job;
   const std::uint32_t end = std::min(piece_layers(), job.layers_done() + piece.n_layers);
-  const Result<void> done = within_memory([&] { return state_->run(piece, end); });
+  const Result<void> done = on(state_->model->device(), [&] { return state_->run(piece, end); });
   if (done && end < piece_layers()) {
     job.advance_layers(piece.n_tokens, end);
   } else {

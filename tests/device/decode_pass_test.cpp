@@ -139,5 +139,102 @@ TEST_F(DecodePasses, ReadAContextThatIsTooLargeForTheMirrorsWhereItLies) {
   EXPECT_LE(side.use().chunks, 2);
 }
 
+TEST_F(DecodePasses, GraphsDecodeWhereTheDecodersWeightsFindNoRoom) {
+  Side full = open(64, false);
+  Side side = open(64);
+  side.control->fail(NullStep::make_decoder, 1, ErrorCode::out_of_memory);
+  side.passes = value_of(ModelPasses::create(side.model, {}));
+  std::vector<Sequence> expected = prompts(full, std::array{50U});
+  std::vector<Sequence> sequences = prompts(side, std::array{50U});
+  pass(full, expected, 0);
+  for (const auto& done : pass(side, sequences, 0)) EXPECT_TRUE(done);
+  expect_same(sequences.front(), expected.front(), 51);
+  side.control->fail(NullStep::make_decoder, 1, ErrorCode::device_lost);
+  const auto lost = ModelPasses::create(side.model, {});
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, ErrorCode::device_lost);
+}
+
+struct FailingStep {
+  const char* name;
+  NullStep step;
+  std::uint32_t n_tokens;  ///< of a pass that comes to it
+};
+
+class StepsOfAPass : public DecodePasses, public ::testing::WithParamInterface<FailingStep> {
+ protected:
+  static constexpr std::uint32_t kPast = 100;
+
+  /// A thawed Context of which the guest has written a row, so that its next pass takes every step of the mirrors'.
+  std::vector<Sequence> thawed(const Side& side) const {
+    std::vector<Sequence> parents = prompts(side, std::array{kPast});
+    const auto image = parents.front().freeze(*side.model);
+    prompts(side, std::array{150U});  // leaves a span to be cleared
+    std::vector<Sequence> children;
+    children.emplace_back(*side.model, parents.front(), image);
+    const auto& layout = children.front().layout();
+    std::byte* const rows = children.front().context().data() + layout.kv_offset;
+    std::ranges::copy_n(rows + 50 * layout.token_stride, layout.token_stride, rows + 5 * layout.token_stride);
+    return children;
+  }
+  Result<void> pass_of(const Side& side, std::vector<Sequence>& sequence) const {
+    return pass(side, sequence, 7, GetParam().n_tokens).front();
+  }
+  void expect_undisturbed(const Sequence& sequence) const {
+    std::vector<Sequence> expected = thawed(plain_);
+    ASSERT_TRUE(pass_of(plain_, expected));
+    expect_same(sequence, expected.front(), kPast + GetParam().n_tokens);
+  }
+};
+
+TEST_P(StepsOfAPass, ThatFailOnceChangeNoBitOfTheNextOne) {
+  // The first time that a pass comes to the step, the second time, and so on until it comes to it no more.
+  for (int after = 0;; ++after) {
+    const Side side = open(64);
+    std::vector<Sequence> sequence = thawed(side);
+    side.control->fail(GetParam().step, 1, ErrorCode::internal, after);
+    const auto failed = pass_of(side, sequence);
+    if (failed && after > 0) break;
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, ErrorCode::internal);
+    const auto again = pass_of(side, sequence);
+    ASSERT_TRUE(again) << again.error().to_string();
+    expect_undisturbed(sequence.front());
+  }
+}
+
+TEST_P(StepsOfAPass, InWhichTheDeviceIsLostLoseItForAllAndNoRow) {
+  const Side side = open(64);
+  std::vector<Sequence> sequence = thawed(side);
+  side.control->fail(GetParam().step, 1, ErrorCode::device_lost);
+  for (const char* says : {"as it was told (device_lost)", "The device (null) was lost: open it again"}) {
+    const auto lost = pass_of(side, sequence);
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error().code, ErrorCode::device_lost);
+    EXPECT_NE(lost.error().message.find(says), std::string::npos) << lost.error().message;
+  }
+  const auto region = value_of(Region::create({.reserve = page_size(), .commit = page_size()}));
+  EXPECT_FALSE(side.device->import(*region, {0, page_size()}, Require::any));
+
+  const Side other = open(64);
+  std::vector<Sequence> moved;
+  moved.emplace_back(*other.model, kCtx);
+  std::ranges::copy(sequence.front().used(kPast), moved.front().context().begin());
+  ASSERT_TRUE(pass_of(other, moved));
+  expect_undisturbed(moved.front());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, StepsOfAPass,
+    ::testing::Values(FailingStep{"MakeChunk", NullStep::make_chunk, 1},
+                      FailingStep{"MapChunk", NullStep::map_chunk, 1},
+                      FailingStep{"ClearChunk", NullStep::clear_chunk, 1}, FailingStep{"CopyIn", NullStep::copy_in, 1},
+                      FailingStep{"CopyWithin", NullStep::copy_within, 1}, FailingStep{"Decode", NullStep::decode, 1},
+                      FailingStep{"MapChunkOfAGraph", NullStep::map_chunk, 2},
+                      FailingStep{"Compute", NullStep::compute, 2},
+                      FailingStep{"LateCompute", NullStep::late_compute, 2}, FailingStep{"Write", NullStep::write, 2},
+                      FailingStep{"Adopt", NullStep::adopt, 2}, FailingStep{"CopyOut", NullStep::copy_out, 2}),
+    [](const auto& test) { return test.param.name; });
+
 }  // namespace
 }  // namespace driftwood
