@@ -27,32 +27,36 @@ CUmemAllocationProp CudaMirrorMemory::properties() const noexcept {
 
 Result<std::unique_ptr<CudaMirrorMemory>> CudaMirrorMemory::create(int device, ggml_backend_buffer_type_t type,
                                                                    Staging& staging) {
+  DW_TRY_ASSIGN(const DriverApi& driver, driver_api());
   int supported = 0;
-  DW_TRY(check(cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device),
+  DW_TRY(check(driver.device_get_attribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device),
                "asking for virtual memory management"));
   if (supported == 0) {
     return fail(ErrorCode::unsupported, "The device cannot map one piece of its memory at several addresses.");
   }
-  std::unique_ptr<CudaMirrorMemory> memory(new CudaMirrorMemory(device, type, staging));
+  std::unique_ptr<CudaMirrorMemory> memory(new CudaMirrorMemory(driver, device, type, staging));
   const CUmemAllocationProp properties = memory->properties();
-  DW_TRY(check(cuMemGetAllocationGranularity(&memory->chunk_size_, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
-               "asking for the size of chunks"));
+  DW_TRY(check(
+      driver.mem_get_allocation_granularity(&memory->chunk_size_, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
+      "asking for the size of chunks"));
   memory->chunk_size_ = std::max(memory->chunk_size_, kLeastChunk);
   return memory;
 }
 
 CudaMirrorMemory::~CudaMirrorMemory() {
-  for (const ChunkHandle chunk : free_) cuMemRelease(chunk);
+  for (const ChunkHandle chunk : free_) driver_.mem_release(chunk);
 }
 
 Result<std::byte*> CudaMirrorMemory::reserve(std::size_t size) {
   CUdeviceptr at = 0;
-  DW_TRY(
-      check(cuMemAddressReserve(&at, size, chunk_size_, 0, 0), fmt::format("reserving {} bytes of addresses", size)));
+  DW_TRY(check(driver_.mem_address_reserve(&at, size, chunk_size_, 0, 0),
+               fmt::format("reserving {} bytes of addresses", size)));
   return reinterpret_cast<std::byte*>(at);
 }
 
-void CudaMirrorMemory::release(std::byte* at, std::size_t size) noexcept { cuMemAddressFree(address_of(at), size); }
+void CudaMirrorMemory::release(std::byte* at, std::size_t size) noexcept {
+  driver_.mem_address_free(address_of(at), size);
+}
 
 Result<ChunkHandle> CudaMirrorMemory::make_chunk() {
   if (!free_.empty()) {
@@ -63,7 +67,7 @@ Result<ChunkHandle> CudaMirrorMemory::make_chunk() {
   }
   const CUmemAllocationProp properties = this->properties();
   CUmemGenericAllocationHandle handle = 0;
-  DW_TRY(check(cuMemCreate(&handle, chunk_size_, &properties, 0), "making a chunk for KV rows"));
+  DW_TRY(check(driver_.mem_create(&handle, chunk_size_, &properties, 0), "making a chunk for KV rows"));
   unclean_.push_back(handle);
   return handle;
 }
@@ -74,7 +78,7 @@ void CudaMirrorMemory::free_chunk(ChunkHandle chunk) noexcept {
 }
 
 Result<void> CudaMirrorMemory::map(std::byte* at, ChunkHandle chunk) {
-  DW_TRY(check(cuMemMap(address_of(at), chunk_size_, 0, chunk, 0), "mapping KV rows"));
+  DW_TRY(check(driver_.mem_map(address_of(at), chunk_size_, 0, chunk, 0), "mapping KV rows"));
   if (std::erase(unclean_, chunk) != 0) to_clear_.push_back(address_of(at));
   const ByteRange range{address_of(at), chunk_size_};
   if (!not_allowed_.empty() && not_allowed_.back().offset + not_allowed_.back().size == range.offset) {
@@ -88,7 +92,7 @@ Result<void> CudaMirrorMemory::map(std::byte* at, ChunkHandle chunk) {
 void CudaMirrorMemory::unmap(std::byte* at, std::size_t size) noexcept {
   // The addresses must be allowed and out of use before they are taken away.
   (void)allow_mapped();
-  cuMemUnmap(address_of(at), size);
+  driver_.mem_unmap(address_of(at), size);
 }
 
 Result<void> CudaMirrorMemory::clear(std::byte* at, std::size_t size) {
@@ -101,7 +105,7 @@ Result<void> CudaMirrorMemory::allow_mapped() {
   const CUmemAccessDesc access{.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device_},
                                .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
   for (const ByteRange& range : std::exchange(not_allowed_, {})) {
-    DW_TRY(check(cuMemSetAccess(range.offset, range.size, &access, 1), "allowing the device its KV rows"));
+    DW_TRY(check(driver_.mem_set_access(range.offset, range.size, &access, 1), "allowing the device its KV rows"));
   }
   for (const CUdeviceptr at : std::exchange(to_clear_, {})) {
     touched_ = true;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/bytes.hpp"
+#include "device/cuda/driver_api.hpp"
 #include "device/cuda/staging.hpp"
 #include "device/mirror/mirror_memory.hpp"
 
@@ -34,12 +35,13 @@ class CudaMirrorMemory final : public MirrorMemory {
   Result<ggml_backend_buffer_t> buffer(std::byte* at, std::size_t size) override;
 
  private:
-  CudaMirrorMemory(int device, ggml_backend_buffer_type_t type, Staging& staging)
-      : device_(device), type_(type), staging_(&staging) {}
+  CudaMirrorMemory(const DriverApi& driver, int device, ggml_backend_buffer_type_t type, Staging& staging)
+      : driver_(driver), device_(device), type_(type), staging_(&staging) {}
   CUmemAllocationProp properties() const noexcept;
   /// Allows the device what was mapped since: once for all that lies together.
   Result<void> allow_mapped();
 
+  DriverApi driver_;
   int device_;
   ggml_backend_buffer_type_t type_;  ///< ggml's for the device
   Staging* staging_;

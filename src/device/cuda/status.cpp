@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "device/cuda/driver_api.hpp"
+
 namespace driftwood::cuda {
 namespace {
 
@@ -43,13 +45,16 @@ ErrorCode code_of(CUresult status) {
 Result<void> check(cudaError_t status, std::string_view doing) {
   if (status == cudaSuccess) return {};
   cudaGetLastError();  // else it would be taken for a later call's
+  if (status == cudaErrorInsufficientDriver) {
+    return fail(ErrorCode::unavailable, "There is no driver for CUDA here, or one older than this program needs.");
+  }
   return fail(code_of(status), fmt::format("CUDA failed at {}: {}.", doing, cudaGetErrorString(status)));
 }
 
 Result<void> check(CUresult status, std::string_view doing) {
   if (status == CUDA_SUCCESS) return {};
   const char* reason = nullptr;
-  cuGetErrorString(status, &reason);
+  if (const auto& driver = driver_api()) driver->get_error_string(status, &reason);
   return fail(code_of(status), fmt::format("CUDA failed at {}: {}.", doing, reason == nullptr ? "unknown" : reason));
 }
 
