@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "device/decoder.hpp"
+#include "device/mirror/mirror_cache.hpp"
 
 namespace driftwood {
 namespace {
@@ -69,11 +70,19 @@ Result<Import> Device::import_mapped(std::byte* data, std::size_t size, Require 
 
 Result<void> Device::check_room(std::uint64_t weights_bytes) {
   if (info_.capabilities.weights_sharing != Sharing::copied) return {};
-  const auto free = free_memory();
+  auto free = free_memory();
+  if (free && weights_bytes > *free) {
+    drop_caches_impl();
+    free = free_memory();
+  }
   if (!free || weights_bytes <= *free) return {};
   return fail(ErrorCode::out_of_memory,
               fmt::format("The device ({}) has {} of its memory free, and the weights take {}.", info_.name,
                           format_bytes(*free), format_bytes(weights_bytes)));
+}
+
+void Device::drop_caches_impl() noexcept {
+  if (MirrorCache* const cache = mirrors()) cache->drop();
 }
 
 Result<void> Device::check_import(const std::byte* data, std::size_t size) const {

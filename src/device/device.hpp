@@ -94,8 +94,8 @@ class Device {
   /// where they are. Fails as import() does.
   Result<Import> import_mapped(std::byte* data, std::size_t size, Require require);
 
-  /// out_of_memory: weights are copied to the device, and less of its memory is free than they take. That may change at
-  /// any time: what passes may still find no room.
+  /// out_of_memory: weights are copied to the device, and less of its memory is free than they take, also after its
+  /// caches that no pass uses were dropped. That may change at any time: what passes may still find no room.
   Result<void> check_room(std::uint64_t weights_bytes);
 
   /// Bytes of memory of its own that nobody uses now; nothing where it has none or its driver does not tell.
@@ -175,6 +175,8 @@ class Device {
   virtual Result<Imported> import_impl(const HostBytes& bytes) = 0;
   virtual void release_impl(ggml_backend_buffer_t buffer) noexcept { ggml_backend_buffer_free(buffer); }
   virtual std::optional<std::uint64_t> free_memory_impl() { return std::nullopt; }
+  /// Frees memory of the device's that holds nothing but copies, as far as no pass uses it.
+  virtual void drop_caches_impl() noexcept;
   virtual Result<void> adopt_impl(ggml_cgraph*) { return {}; }
   virtual void forget_impl(const ggml_cgraph*) noexcept {}
   /// Called by one thread at a time, with tensors that all have their memory.
@@ -214,7 +216,7 @@ struct DeviceOptions {
   /// too small.
   std::uint64_t weights_bytes = 0;
   /// Bytes of a card's memory for copies of KV rows (device/mirror); 0: they are read over the bus; without a value:
-  /// half of what is free.
+  /// half of what is free beside the weights.
   std::optional<std::uint64_t> mirror_budget = std::nullopt;
   WorkerUse worker = WorkerUse::automatic;
   std::chrono::milliseconds worker_time_limit{300000};  ///< of one computation there, after which it counts as hung

@@ -10,6 +10,7 @@
 
 #include "device/gemm.hpp"
 #include "device/graph.hpp"
+#include "device/mirror/mirror_cache.hpp"
 
 namespace driftwood {
 namespace {
@@ -142,6 +143,27 @@ TEST(NullDevice, TakesWeightsThatFitWhatIsFreeAndCopiesNothingOfOthers) {
     EXPECT_EQ(import.error().code, ErrorCode::out_of_memory);
     EXPECT_EQ(import.error().message, "The device (null) has 4.1 kB of its memory free, and the weights take 4.1 kB.");
   }
+}
+
+TEST(NullDevice, DropsMirrorsThatNoPassUsesForWeightsThatDoNotFitBesideThem) {
+  if (const auto watch = PageWatch::create(); !watch) GTEST_SKIP() << watch.error().to_string();
+  alignas(64) static constexpr std::array<std::byte, 8192> weights{};
+  const auto device = create_null_device(std::make_shared<NullDeviceControl>(NullDeviceOptions{
+                                             .sharing = Sharing::copied, .mirror_chunks = 8, .free_memory = 4096}))
+                          .value();
+  const auto region = make_region(kMiB);
+  const Import import = device->import(*region, {0, kMiB}, Require::any).value();
+  const auto mirror = [&](std::size_t offset) {
+    return device->mirrors()->prepare({.memory = &import, .range = {offset, 4096}, .valid = 4096, .end = 4096}).value();
+  };
+  const auto used = mirror(0);
+  {
+    const auto idle = mirror(512 * kKiB);
+  }
+  ASSERT_TRUE(device->import_read_only(weights.data(), 4096, Require::any));
+  EXPECT_EQ(device->mirrors()->use().chunks, 2U) << "there was room";
+  EXPECT_FALSE(device->import_read_only(weights.data(), 8192, Require::any));
+  EXPECT_EQ(device->mirrors()->use().chunks, 1U) << "that of the pass";
 }
 
 /// dst = a, and the byte at `user` is set by the host while the graph runs.

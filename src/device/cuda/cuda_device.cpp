@@ -42,7 +42,10 @@ class CudaDevice final : public Device {
   Result<void> add_mirrors(std::size_t budget) {
     DW_TRY_ASSIGN(staging_, Staging::create(number_));
     DW_TRY_ASSIGN(auto memory, CudaMirrorMemory::create(number_, buffer_type(), *staging_));
+    CudaMirrorMemory* const made = memory.get();
     DW_TRY_ASSIGN(mirrors_, MirrorCache::create(std::move(memory), budget));
+    mirror_memory_ = made;
+    mirror_budget_ = budget;
     return {};
   }
 
@@ -57,9 +60,14 @@ class CudaDevice final : public Device {
       return Imported{make_host_buffer(buffer_type(), pages_, bytes.data, bytes.size),
                       info().capabilities.import_sharing};
     }
-    DW_TRY_ASSIGN(ggml_backend_buffer_t weights, make_weights_buffer(buffer_type(), bytes.data, bytes.size));
+    auto weights = make_weights_buffer(buffer_type(), bytes.data, bytes.size);
+    if (!weights && weights.error().code == ErrorCode::out_of_memory) {
+      drop_caches_impl();
+      weights = make_weights_buffer(buffer_type(), bytes.data, bytes.size);
+    }
+    if (!weights) return std::unexpected(std::move(weights).error());
     count_copied(bytes.size);
-    return Imported{weights, Sharing::copied};
+    return Imported{*weights, Sharing::copied};
   }
 
   void release_impl(ggml_backend_buffer_t buffer) noexcept override {
@@ -71,6 +79,12 @@ class CudaDevice final : public Device {
   std::optional<std::uint64_t> free_memory_impl() override {
     const bool card = info().capabilities.import_sharing == Sharing::mapped_over_bus;
     return card && choose() ? free_bytes() : std::nullopt;
+  }
+
+  void drop_caches_impl() noexcept override {
+    if (mirrors_ == nullptr) return;
+    mirrors_->drop();
+    mirror_memory_->trim();
   }
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
@@ -85,7 +99,17 @@ class CudaDevice final : public Device {
 
   Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model) override {
     DW_TRY(choose());
-    return cuda::make_decoder(number_, model, free_bytes().value_or(0) / 2);
+    return cuda::make_decoder(number_, model, unclaimed_bytes() / 2);
+  }
+
+  /// What is free and is not meant for mirrors.
+  std::size_t unclaimed_bytes() const {
+    const std::size_t free = free_bytes().value_or(0);
+    if (mirrors_ == nullptr) return free;
+    const MirrorUse use = mirrors_->use();
+    const std::size_t held = use.chunks * use.chunk_size;
+    const std::size_t claimed = mirror_budget_ > held ? mirror_budget_ - held : 0;
+    return free > claimed ? free - claimed : 0;
   }
 
   int number_;
@@ -93,7 +117,9 @@ class CudaDevice final : public Device {
   Handle<ggml_backend, ggml_backend_free> backend_;
   HostPages pages_;
   std::unique_ptr<Staging> staging_;
-  std::unique_ptr<MirrorCache> mirrors_;  ///< null: KV rows are read where they lie
+  std::unique_ptr<MirrorCache> mirrors_;       ///< null: KV rows are read where they lie
+  CudaMirrorMemory* mirror_memory_ = nullptr;  ///< of mirrors_
+  std::size_t mirror_budget_ = 0;              ///< bytes
 };
 
 }  // namespace
@@ -133,7 +159,9 @@ Result<std::unique_ptr<Device>> create_device(int number, DeviceInfo info, ggml_
   }
   const bool card = info.capabilities.import_sharing == Sharing::mapped_over_bus;
   auto device = std::make_unique<CudaDevice>(number, std::move(info), backend, made);
-  const std::size_t budget = options.mirror_budget.value_or(card ? free_bytes().value_or(0) / 2 : 0);
+  const std::size_t free = free_bytes().value_or(0);
+  const std::size_t beside_weights = free - std::min<std::uint64_t>(options.weights_bytes, free);
+  const std::size_t budget = options.mirror_budget.value_or(card ? beside_weights / 2 : 0);
   if (budget != 0) {
     if (auto added = device->add_mirrors(budget); !added) {
       log(LogLevel::warning,

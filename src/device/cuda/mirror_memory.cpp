@@ -13,6 +13,12 @@ namespace {
 
 /// Each chunk is mapped by a call to the driver; and forks of a sequence own one for what they append.
 constexpr std::size_t kLeastChunk = 8 * kMiB;
+/// Chunks that are kept when nobody uses them: what a mirror that goes leaves to the next one.
+constexpr std::size_t kMostFree = 16;
+/// Chunks for which the device is asked at once what is free.
+constexpr std::size_t kGrant = 16;
+/// Memory of the device that chunks leave to passes, and to whoever else uses it: a sixteenth of it, at most this.
+constexpr std::size_t kMostLeft = 1 * kGiB;
 
 CUdeviceptr address_of(const std::byte* at) { return reinterpret_cast<CUdeviceptr>(at); }
 
@@ -43,8 +49,11 @@ Result<std::unique_ptr<CudaMirrorMemory>> CudaMirrorMemory::create(int device, g
   return memory;
 }
 
-CudaMirrorMemory::~CudaMirrorMemory() {
-  for (const ChunkHandle chunk : free_) driver_.mem_release(chunk);
+CudaMirrorMemory::~CudaMirrorMemory() { trim(); }
+
+void CudaMirrorMemory::trim() noexcept {
+  const std::lock_guard lock(free_mutex_);
+  for (const ChunkHandle chunk : std::exchange(free_, {})) driver_.mem_release(chunk);
 }
 
 Result<std::byte*> CudaMirrorMemory::reserve(std::size_t size) {
@@ -58,13 +67,34 @@ void CudaMirrorMemory::release(std::byte* at, std::size_t size) noexcept {
   driver_.mem_address_free(address_of(at), size);
 }
 
-Result<ChunkHandle> CudaMirrorMemory::make_chunk() {
-  if (!free_.empty()) {
-    const ChunkHandle chunk = free_.back();
-    free_.pop_back();
-    unclean_.push_back(chunk);
-    return chunk;
+Result<void> CudaMirrorMemory::ask_for_room() {
+  if (granted_ == 0) {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    DW_TRY(check(cudaMemGetInfo(&free, &total), "asking for the free memory"));
+    const std::size_t left = std::min(total / 16, kMostLeft);
+    granted_ = std::min(free > left ? (free - left) / chunk_size_ : 0, kGrant);
+    if (granted_ == 0) {
+      return fail(
+          ErrorCode::out_of_memory,
+          fmt::format("The device has {} of its memory free, which passes need: KV rows find no more room there.",
+                      format_bytes(free)));
+    }
   }
+  --granted_;
+  return {};
+}
+
+Result<ChunkHandle> CudaMirrorMemory::make_chunk() {
+  {
+    const std::lock_guard lock(free_mutex_);
+    if (!free_.empty()) {
+      unclean_.push_back(free_.back());
+      free_.pop_back();
+      return unclean_.back();
+    }
+  }
+  DW_TRY(ask_for_room());
   const CUmemAllocationProp properties = this->properties();
   CUmemGenericAllocationHandle handle = 0;
   DW_TRY(check(driver_.mem_create(&handle, chunk_size_, &properties, 0), "making a chunk for KV rows"));
@@ -74,7 +104,12 @@ Result<ChunkHandle> CudaMirrorMemory::make_chunk() {
 
 void CudaMirrorMemory::free_chunk(ChunkHandle chunk) noexcept {
   std::erase(unclean_, chunk);
-  free_.push_back(chunk);
+  const std::lock_guard lock(free_mutex_);
+  if (free_.size() < kMostFree) {
+    free_.push_back(chunk);
+  } else {
+    driver_.mem_release(chunk);
+  }
 }
 
 Result<void> CudaMirrorMemory::map(std::byte* at, ChunkHandle chunk) {

@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/bytes.hpp"
@@ -25,6 +26,8 @@ class CudaMirrorMemory final : public MirrorMemory {
   void release(std::byte* at, std::size_t size) noexcept override;
   Result<ChunkHandle> make_chunk() override;
   void free_chunk(ChunkHandle chunk) noexcept override;
+  /// Gives chunks that nobody uses back to the device, all of them. Any thread.
+  void trim() noexcept;
   Result<void> map(std::byte* at, ChunkHandle chunk) override;
   void unmap(std::byte* at, std::size_t size) noexcept override;
   Result<void> clear(std::byte* at, std::size_t size) override;
@@ -38,6 +41,8 @@ class CudaMirrorMemory final : public MirrorMemory {
   CudaMirrorMemory(const DriverApi& driver, int device, ggml_backend_buffer_type_t type, Staging& staging)
       : driver_(driver), device_(device), type_(type), staging_(&staging) {}
   CUmemAllocationProp properties() const noexcept;
+  /// out_of_memory: one more chunk of the device's memory would leave too little of it for passes.
+  Result<void> ask_for_room();
   /// Allows the device what was mapped since: once for all that lies together.
   Result<void> allow_mapped();
 
@@ -46,8 +51,10 @@ class CudaMirrorMemory final : public MirrorMemory {
   ggml_backend_buffer_type_t type_;  ///< ggml's for the device
   Staging* staging_;
   std::size_t chunk_size_ = 0;
-  bool touched_ = false;                ///< something was queued since finish()
-  std::vector<ChunkHandle> free_;       ///< made and used by nobody
+  bool touched_ = false;     ///< something was queued since finish()
+  std::size_t granted_ = 0;  ///< chunks that may be made before the device is asked what is free
+  std::mutex free_mutex_;
+  std::vector<ChunkHandle> free_;       ///< made and used by nobody; a few, for the next ones
   std::vector<ChunkHandle> unclean_;    ///< not zeros yet
   std::vector<ByteRange> not_allowed_;  ///< mapped, by address
   std::vector<CUdeviceptr> to_clear_;   ///< of chunks that were mapped
