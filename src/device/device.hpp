@@ -126,6 +126,10 @@ class Device {
 
   /// Threads that host kernels of a graph may ask for help, where `compute` runs it on one; null: there are none.
   /// Borrowed.
+  /// True: the device was lost, and its library ends the process where memory there is freed, which stays as it is then
+  /// until the process ends.
+  bool leaves_memory() noexcept { return leaves_memory_impl(); }
+
   Crew* crew() noexcept { return crew_impl(); }
 
   /// Threads of the device that look for work sleep until there is some, unless it computes. Any thread may say so,
@@ -190,6 +194,7 @@ class Device {
   virtual Crew* crew_impl() noexcept { return nullptr; }
   virtual MirrorCache* mirrors_impl() noexcept { return nullptr; }
   virtual Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model);
+  virtual bool leaves_memory_impl() noexcept { return false; }
 
   Result<Import> import_bytes(const HostBytes& bytes, Require require, Pin pin);
   Result<void> check_import(const std::byte* data, std::size_t size) const;

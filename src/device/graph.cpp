@@ -51,6 +51,7 @@ Result<std::unique_ptr<Graph>> Graph::create(Device& device, std::size_t max_ten
 Graph::~Graph() {
   for (const ggml_cgraph* part : parts_) device_->forget(part);
   if (nodes_ != nullptr) device_->forget(nodes_);
+  if (device_->leaves_memory()) static_cast<void>(allocator_.release());
 }
 
 Result<void> Graph::check_supported() const {

@@ -38,6 +38,11 @@ class CudaDevice final : public Device {
   CudaDevice(int number, DeviceInfo info, ggml_backend_dev_t device, ggml_backend_t backend)
       : Device(std::move(info)), number_(number), device_(device), backend_(backend) {}
 
+  /// What is left of a lost device stays as it is: ggml ends the process where it cannot free something.
+  ~CudaDevice() override {
+    if (leaves_memory_impl()) static_cast<void>(backend_.release());
+  }
+
   /// `budget`: of the mirrors, in bytes.
   Result<void> add_mirrors(std::size_t budget) {
     DW_TRY_ASSIGN(staging_, Staging::create(number_));
@@ -53,6 +58,16 @@ class CudaDevice final : public Device {
   ggml_backend_buffer_type_t buffer_type() const { return ggml_backend_dev_buffer_type(device_); }
   /// CUDA's current device is the thread's.
   Result<void> choose() const { return check(cudaSetDevice(number_), "choosing the device"); }
+  /// device_lost: a kernel failed earlier, whoever started it. ggml, which did not hear of it, would end the process at
+  /// its next call.
+  Result<void> choose_sound() const {
+    DW_TRY(choose());
+    const cudaError_t status = cudaStreamQuery(cudaStreamPerThread);
+    return status == cudaErrorNotReady ? Result<void>{} : check(status, "what ran before");
+  }
+  bool leaves_memory_impl() noexcept override {
+    return cudaSetDevice(number_) != cudaSuccess || cudaDeviceSynchronize() != cudaSuccess;
+  }
 
   Result<Imported> import_impl(const HostBytes& bytes) override {
     DW_TRY(choose());
@@ -88,12 +103,23 @@ class CudaDevice final : public Device {
   }
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
-    DW_TRY(choose());
+    DW_TRY(choose_sound());
     DW_TRY(result_of(ggml_backend_graph_compute(backend_.get(), graph)));
     return check(cudaPeekAtLastError(), "a computation");
   }
 
   bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
+  Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) override {
+    DW_TRY(choose_sound());
+    ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
+    return {};
+  }
+  Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes) override {
+    DW_TRY(choose_sound());
+    ggml_backend_tensor_get(tensor, bytes.data(), 0, bytes.size());
+    return {};
+  }
+
   ggml_backend_buffer_type_t scratch_type_impl() override { return buffer_type(); }
   MirrorCache* mirrors_impl() noexcept override { return mirrors_.get(); }
 
