@@ -49,7 +49,8 @@ Result<Import> Device::import(Region& region, ByteRange range, Require require) 
                       std::move(pin));
 }
 
-Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require, FileBytes file) {
+Result<Import> Device::import_read_only(const std::byte* data, std::size_t size, Require require, FileBytes file,
+                                        const std::function<void(double)>& progress) {
   DW_TRY(check_not_lost());
   if (data == nullptr || size == 0) {
     return fail(ErrorCode::invalid_argument, fmt::format("Import of {} bytes is empty.", size));
@@ -57,8 +58,12 @@ Result<Import> Device::import_read_only(const std::byte* data, std::size_t size,
   DW_TRY(check_import(data, size));
   DW_TRY(check_sharing(info_.capabilities.weights_sharing, require));
   DW_TRY(check_room(size));
-  return import_bytes({.data = const_cast<std::byte*>(data), .size = size, .read_only = true, .file = file}, require,
-                      Pin());
+  return import_bytes({.data = const_cast<std::byte*>(data),
+                       .size = size,
+                       .read_only = true,
+                       .file = file,
+                       .progress = progress ? &progress : nullptr},
+                      require, Pin());
 }
 
 Result<Import> Device::import_mapped(std::byte* data, std::size_t size, Require require) {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -87,9 +88,10 @@ class Device {
   Result<Import> import(Region& region, ByteRange range, Require require = Require::no_copy);
 
   /// Imports `size` read-only bytes of the host at `data` (model weights mapped from
-  /// a file), which must outlive the Import and not change. Fails as import() does and as check_room().
+  /// a file), which must outlive the Import and not change. `progress` gets the fraction that was copied, now and then,
+  /// where a device of this process copies them. Fails as import() does and as check_room().
   Result<Import> import_read_only(const std::byte* data, std::size_t size, Require require = Require::no_copy,
-                                  FileBytes file = {});
+                                  FileBytes file = {}, const std::function<void(double)>& progress = {});
   /// Imports bytes of the host, for reading and writing, that lie in no Region of this process; the caller keeps them
   /// where they are. Fails as import() does.
   Result<Import> import_mapped(std::byte* data, std::size_t size, Require require);
@@ -124,12 +126,12 @@ class Device {
   /// Where intermediate tensors of this device's graphs live. Borrowed.
   ggml_backend_buffer_type_t scratch_type() { return scratch_type_impl(); }
 
-  /// Threads that host kernels of a graph may ask for help, where `compute` runs it on one; null: there are none.
-  /// Borrowed.
   /// True: the device was lost, and its library ends the process where memory there is freed, which stays as it is then
   /// until the process ends.
   bool leaves_memory() noexcept { return leaves_memory_impl(); }
 
+  /// Threads that host kernels of a graph may ask for help, where `compute` runs it on one; null: there are none.
+  /// Borrowed.
   Crew* crew() noexcept { return crew_impl(); }
 
   /// Threads of the device that look for work sleep until there is some, unless it computes. Any thread may say so,
@@ -158,9 +160,10 @@ class Device {
     std::byte* data = nullptr;
     std::size_t size = 0;
     bool read_only = false;
-    Region* region = nullptr;       ///< that they lie in; null: none
-    std::size_t region_offset = 0;  ///< of the first byte
-    FileBytes file = {};            ///< where read_only
+    Region* region = nullptr;                               ///< that they lie in; null: none
+    std::size_t region_offset = 0;                          ///< of the first byte
+    FileBytes file = {};                                    ///< where read_only
+    const std::function<void(double)>* progress = nullptr;  ///< of their copy, if anyone asks
   };
   struct Imported {
     ggml_backend_buffer_t buffer;
@@ -191,10 +194,10 @@ class Device {
   virtual Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes);
   virtual Result<void> read_impl(const ggml_tensor* tensor, std::span<std::byte> bytes);
   virtual ggml_backend_buffer_type_t scratch_type_impl() = 0;
+  virtual bool leaves_memory_impl() noexcept { return false; }
   virtual Crew* crew_impl() noexcept { return nullptr; }
   virtual MirrorCache* mirrors_impl() noexcept { return nullptr; }
   virtual Result<std::unique_ptr<Decoder>> make_decoder_impl(const DecoderModel& model);
-  virtual bool leaves_memory_impl() noexcept { return false; }
 
   Result<Import> import_bytes(const HostBytes& bytes, Require require, Pin pin);
   Result<void> check_import(const std::byte* data, std::size_t size) const;

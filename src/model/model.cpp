@@ -38,6 +38,26 @@ Error in_file(Error error, const std::filesystem::path& path) {
   return std::move(error).with_context(fmt::format("while reading the model {}", path.string()));
 }
 
+/// How far a file is that is hashed first, unless its hash is known, and then copied to a device, where that is so.
+class LoadingProgress {
+ public:
+  LoadingProgress(const std::function<void(double)>& tell, bool copied) : tell_(tell), hashed_(copied ? 0.5 : 1.0) {}
+
+  std::function<void(double)> of_hash() {
+    if (!tell_) return {};
+    return [this](double fraction) { tell_(done_ = hashed_ * fraction); };
+  }
+  std::function<void(double)> of_upload() const {
+    if (!tell_) return {};
+    return [this](double fraction) { tell_(done_ + (1.0 - done_) * fraction); };
+  }
+
+ private:
+  const std::function<void(double)>& tell_;
+  double hashed_;
+  double done_ = 0;  ///< by the hash
+};
+
 /// One ggml tensor for each of the file's, placed where the device sees its bytes.
 Result<TensorContext> place_tensors(const Gguf& gguf, const Import& import, TensorMap& map) {
   TensorContext context(ggml_init(
@@ -96,10 +116,11 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
     state->path = path;
     state->device = &device;
     state->file = std::move(description.file);
-    state->hash = model_hash(path, *state->file, options.progress);
+    LoadingProgress progress(options.progress, device.info().capabilities.weights_sharing == Sharing::copied);
+    state->hash = model_hash(path, *state->file, progress.of_hash());
     const auto bytes = state->file->bytes();
     DW_TRY_ASSIGN(state->import, device.import_read_only(bytes.data(), bytes.size(), Require::any,
-                                                         {.fd = state->file->fd(), .offset = 0}));
+                                                         {.fd = state->file->fd(), .offset = 0}, progress.of_upload()));
     DW_TRY_ASSIGN(state->context, place_tensors(gguf, state->import, state->weights));
     if (state->hyperparameters.tied_output) {
       state->weights.emplace("output.weight", state->weights.at("token_embd.weight"));

@@ -79,6 +79,23 @@ TEST_P(VulkanRefusals, OfAModelsFileHaveItsWeightsCopied) {
   node_.reset();
 }
 
+TEST_P(VulkanRefusals, OfWeightsHaveThemCopiedInPiecesThatAreTold) {
+  const Place place = open(name_);
+  std::vector<std::byte> weights(80 * kMiB);
+  auto* const at =
+      reinterpret_cast<std::byte*>(align_up(reinterpret_cast<std::uintptr_t>(weights.data()), page_size()));
+  std::vector<double> told;
+  const RefusedImports refused(GetParam().step, GetParam().result);
+  const auto import = place.device->import_read_only(at, 72 * kMiB, Require::any, {},
+                                                     [&](double fraction) { told.push_back(fraction); });
+  ASSERT_TRUE(import) << import.error().to_string();
+  ASSERT_GE(told.size(), 3U);
+  EXPECT_TRUE(std::ranges::is_sorted(told));
+  EXPECT_GT(told.front(), 0.0);
+  EXPECT_LT(told.front(), 0.5);
+  EXPECT_EQ(told.back(), 1.0);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, VulkanRefusals,
     ::testing::Values(Refusal{"AsNoMemoryOfItsKind", ImportStep::asking_how, VK_ERROR_INVALID_EXTERNAL_HANDLE},

@@ -10,8 +10,11 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "core/hash.hpp"
+#include "device/null/null_device.hpp"
 #include "model/gguf.hpp"
 #include "model/model.hpp"
 #include "support/temporary_folder.hpp"
@@ -100,6 +103,15 @@ TEST_F(ModelFile, HashIsThatOfTheBytesAndIsRememberedUntilTheFileChanges) {
   const auto third = *Model::open(path_, *device_, counting);
   EXPECT_EQ(third->hash(), *hash_file(path_));
   EXPECT_NE(third->hash(), first->hash());
+}
+
+TEST_F(ModelFile, HashingIsHalfOfTheLoadingWhereTheWeightsAreCopied) {
+  write({.seed = 1});
+  const auto card =
+      *create_null_device(std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = Sharing::copied}));
+  std::vector<double> told;
+  ASSERT_TRUE(Model::open(path_, *card, {.name = "", .progress = [&](double done) { told.push_back(done); }}));
+  EXPECT_THAT(told, ::testing::ElementsAre(0.5, 1.0));
 }
 
 TEST_F(ModelFile, DamagedHashCacheIsIgnored) {

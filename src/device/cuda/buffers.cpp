@@ -10,6 +10,7 @@
 #include "core/bytes.hpp"
 #include "core/log.hpp"
 #include "device/cuda/status.hpp"
+#include "device/upload.hpp"
 #include "ggml-backend-impl.h"  // of ggml's sources: how a buffer is made
 
 namespace driftwood::cuda {
@@ -142,14 +143,17 @@ ggml_backend_buffer_t make_device_buffer(ggml_backend_buffer_type_t type, std::b
 }
 
 Result<ggml_backend_buffer_t> make_weights_buffer(ggml_backend_buffer_type_t type, const std::byte* data,
-                                                  std::size_t size) {
+                                                  std::size_t size, const std::function<void(double)>* progress) {
   // ggml checks that a tensor fits with what its kernels read behind it, before it asks where to put it.
   constexpr std::size_t kBehind = 64 * kKiB;
   void* at = nullptr;
   DW_TRY(check(cudaMalloc(&at, size + kBehind), fmt::format("making room for {} bytes of weights", size)));
   auto buffer = std::make_unique<WeightsBuffer>(type, static_cast<std::byte*>(at));
   DW_TRY(check(cudaMemset(static_cast<std::byte*>(at) + size, 0, kBehind), "clearing behind weights"));
-  DW_TRY(check(cudaMemcpy(at, data, size, cudaMemcpyHostToDevice), "uploading weights"));
+  DW_TRY(upload(size, progress, [&](ByteRange piece) {
+    return check(cudaMemcpy(buffer->data() + piece.offset, data + piece.offset, piece.size, cudaMemcpyHostToDevice),
+                 "uploading weights");
+  }));
   return wrap(std::move(buffer), size + kBehind);
 }
 

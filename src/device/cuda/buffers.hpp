@@ -8,6 +8,7 @@
 #include <ggml-backend.h>
 
 #include <cstddef>
+#include <functional>
 
 #include "core/error.hpp"
 #include "device/cuda/host_pages.hpp"
@@ -23,8 +24,9 @@ ggml_backend_buffer_t make_host_buffer(ggml_backend_buffer_type_t type, HostPage
 ggml_backend_buffer_t make_device_buffer(ggml_backend_buffer_type_t type, std::byte* data, std::size_t size);
 
 /// In the device's memory: a copy of a file of weights, tensors at their places in it. Rows that ggml's kernels read in
-/// larger pieces than they have get a place of their own with zeros behind. out_of_memory.
+/// larger pieces than they have get a place of their own with zeros behind. `progress`, where it is not null, gets the
+/// fraction copied. out_of_memory.
 Result<ggml_backend_buffer_t> make_weights_buffer(ggml_backend_buffer_type_t type, const std::byte* data,
-                                                  std::size_t size);
+                                                  std::size_t size, const std::function<void(double)>* progress);
 
 }  // namespace driftwood::cuda

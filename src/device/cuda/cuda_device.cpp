@@ -75,10 +75,11 @@ class CudaDevice final : public Device {
       return Imported{make_host_buffer(buffer_type(), pages_, bytes.data, bytes.size),
                       info().capabilities.import_sharing};
     }
-    auto weights = make_weights_buffer(buffer_type(), bytes.data, bytes.size);
+    const auto copy = [&] { return make_weights_buffer(buffer_type(), bytes.data, bytes.size, bytes.progress); };
+    auto weights = copy();
     if (!weights && weights.error().code == ErrorCode::out_of_memory) {
       drop_caches_impl();
-      weights = make_weights_buffer(buffer_type(), bytes.data, bytes.size);
+      weights = copy();
     }
     if (!weights) return std::unexpected(std::move(weights).error());
     count_copied(bytes.size);
@@ -108,7 +109,6 @@ class CudaDevice final : public Device {
     return check(cudaPeekAtLastError(), "a computation");
   }
 
-  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
   Result<void> write_impl(ggml_tensor* tensor, std::span<const std::byte> bytes) override {
     DW_TRY(choose_sound());
     ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
@@ -120,6 +120,7 @@ class CudaDevice final : public Device {
     return {};
   }
 
+  bool supports_impl(const ggml_tensor* op) override { return ggml_backend_dev_supports_op(device_, op); }
   ggml_backend_buffer_type_t scratch_type_impl() override { return buffer_type(); }
   MirrorCache* mirrors_impl() noexcept override { return mirrors_.get(); }
 

@@ -9,13 +9,11 @@
 #include "core/log.hpp"
 #include "device/ggml_status.hpp"
 #include "device/graph.hpp"
+#include "device/upload.hpp"
 #include "device/vulkan/failure.hpp"
 
 namespace driftwood::vulkan {
 namespace {
-
-/// Uploads go in pieces, so that the driver's staging memory stays small.
-constexpr std::size_t kUploadStep = 64 * kMiB;
 
 // Of ggml's products: how many rows of activations have kernels without tiles, and the rows of the largest tile.
 constexpr std::uint64_t kRowsWithoutTiles = 8;
@@ -34,13 +32,13 @@ class VulkanDevice final : public Device {
   Result<Imported> import_impl(const HostBytes& bytes) override {
     const bool weights = bytes.read_only;
     const Sharing sharing = weights ? info().capabilities.weights_sharing : info().capabilities.import_sharing;
-    if (sharing == Sharing::copied) return upload(bytes.data, bytes.size);
+    if (sharing == Sharing::copied) return copy(bytes);
     auto mapped = map(bytes.data, bytes.size);
     if (mapped) return Imported{*mapped, sharing};
     if (!weights) return std::unexpected(std::move(mapped).error());
     log(LogLevel::warning,
         fmt::format("{} The weights are copied to the device ({}).", mapped.error().message, info().name));
-    return upload(bytes.data, bytes.size);
+    return copy(bytes);
   }
 
   std::optional<std::uint64_t> free_memory_impl() override {
@@ -113,7 +111,8 @@ class VulkanDevice final : public Device {
     });
   }
 
-  Result<Imported> upload(const std::byte* data, std::size_t size) {
+  Result<Imported> copy(const HostBytes& bytes) {
+    const std::size_t size = bytes.size;
     return guarded("the weights", [&]() -> Result<Imported> {
       Handle<ggml_backend_buffer, ggml_backend_buffer_free> buffer(
           ggml_backend_buft_alloc_buffer(scratch_type_impl(), size));
@@ -129,9 +128,10 @@ class VulkanDevice final : public Device {
       std::fill(piece.nb + 1, piece.nb + GGML_MAX_DIMS, size);
       piece.buffer = buffer.get();
       piece.data = ggml_backend_buffer_get_base(buffer.get());
-      for (std::size_t done = 0; done < size; done += kUploadStep) {
-        ggml_backend_tensor_set(&piece, data + done, done, std::min(kUploadStep, size - done));
-      }
+      DW_TRY(upload(size, bytes.progress, [&](ByteRange part) -> Result<void> {
+        ggml_backend_tensor_set(&piece, bytes.data + part.offset, part.offset, part.size);
+        return {};
+      }));
       count_copied(size);
       return Imported{buffer.release(), Sharing::copied};
     });
