@@ -71,6 +71,7 @@ Result<void> CudaMirrorMemory::ask_for_room() {
   if (granted_ == 0) {
     std::size_t free = 0;
     std::size_t total = 0;
+    DW_TRY(check(cudaSetDevice(device_), "choosing the device"));
     DW_TRY(check(cudaMemGetInfo(&free, &total), "asking for the free memory"));
     const std::size_t left = std::min(total / 16, kMostLeft);
     granted_ = std::min(free > left ? (free - left) / chunk_size_ : 0, kGrant);
