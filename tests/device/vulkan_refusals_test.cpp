@@ -65,6 +65,18 @@ TEST_P(VulkanRefusals, OfAnActorsMemoryConcernThatActorAlone) {
   node_.reset();
 }
 
+TEST_P(VulkanRefusals, OfMemoryFilesAreHeardOfWhenTheDeviceIsOpened) {
+  {
+    const RefusedImports refused(GetParam().step, GetParam().result);
+    const auto device = open_device(name_, {.worker = WorkerUse::off});
+    ASSERT_FALSE(device);
+    EXPECT_EQ(device.error().code, ErrorCode::unsupported);
+    EXPECT_THAT(device.error().message, AllOf(HasSubstr("The driver of the device (" + name_ + ") refused to import"),
+                                              HasSubstr("Actors' memory lies in memory files")));
+  }
+  EXPECT_TRUE(open_device(name_, {.worker = WorkerUse::off}));
+}
+
 TEST_P(VulkanRefusals, OfAModelsFileHaveItsWeightsCopied) {
   const Place sound = open(name_);
   const std::string answer = say(talker(sound, 5), 0);
