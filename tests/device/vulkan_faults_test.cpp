@@ -43,6 +43,19 @@ std::string processor_device() {
   return {};
 }
 
+// The tests of Vulkan are left out where there is no device for them, and nothing would say that none had run.
+TEST(VulkanBuild, FindsADeviceThatItCanUse) {
+  std::string seen;
+  for (const DeviceListing& device : list_devices()) {
+    if (!device.info.name.starts_with("vulkan")) continue;
+    if (device.obstacle.empty()) return;
+    seen += device.info.name + ": " + device.obstacle + "\n";
+  }
+  FAIL() << "This build has Vulkan, and there is no device for its tests; Mesa's driver for the processor would do "
+            "(mesa-vulkan-drivers).\n"
+         << seen;
+}
+
 class VulkanFaults : public ::testing::Test {
  protected:
   static constexpr std::size_t kSpare = 8 * kMiB;
