@@ -41,35 +41,47 @@ Result<std::shared_ptr<Forward>> ModelPool::open(std::string_view name, const st
     std::error_code unreadable;  // which opening it tells better
     const std::uintmax_t file_bytes = std::filesystem::file_size(entry.path, unreadable);
     if (!unreadable) DW_TRY(make_room(found->first, file_bytes));
-    DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = found->first, .progress = progress}));
-    entry.hash = model->hash();
-    DW_TRY_ASSIGN(entry.forward, Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
-                                                                    .strict = options_.strict,
-                                                                    .packed_cache = options_.packed_cache}));
+    auto loaded = load(found->first, entry, progress);
+    while (!loaded && loaded.error().code == ErrorCode::out_of_memory && unload_one(found->first)) {
+      loaded = load(found->first, entry, progress);
+    }
+    DW_TRY_ASSIGN(entry.forward, std::move(loaded));
     // Packed weights are known only now.
     DW_TRY(make_room(found->first, 0));
   }
   return entry.forward;
 }
 
+Result<std::shared_ptr<Forward>> ModelPool::load(const std::string& name, Entry& entry,
+                                                 const std::function<void(double)>& progress) {
+  DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = name, .progress = progress}));
+  entry.hash = model->hash();
+  return Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
+                                            .strict = options_.strict,
+                                            .packed_cache = options_.packed_cache});
+}
+
+bool ModelPool::unload_one(const std::string& name) {
+  Entry* oldest = nullptr;
+  for (auto& [other, entry] : entries_) {
+    const bool idle = other != name && entry.forward != nullptr && entry.forward.use_count() == 1;
+    if (idle && (oldest == nullptr || entry.last_opened < oldest->last_opened)) oldest = &entry;
+  }
+  if (oldest == nullptr) return false;
+  oldest->forward = nullptr;
+  return true;
+}
+
 Result<void> ModelPool::make_room(const std::string& name, std::uint64_t bytes) {
   if (options_.weights_budget == 0) return {};
   while (loaded_bytes() + bytes > options_.weights_budget) {
-    Entry* oldest = nullptr;
-    for (auto& [other, entry] : entries_) {
-      const bool idle = other != name && entry.forward != nullptr && entry.forward.use_count() == 1;
-      if (idle && (oldest == nullptr || entry.last_opened < oldest->last_opened)) oldest = &entry;
-    }
-    if (oldest == nullptr) {
-      const std::uint64_t needed = loaded_bytes() + bytes;
-      entries_.find(name)->second.forward = nullptr;
-      return fail(
-          ErrorCode::out_of_memory,
-          fmt::format("The model '{}' does not fit: with what is in use, {} of weights would be loaded, and the "
-                      "budget is {}.",
-                      name, format_bytes(needed), format_bytes(options_.weights_budget)));
-    }
-    oldest->forward = nullptr;
+    if (unload_one(name)) continue;
+    const std::uint64_t needed = loaded_bytes() + bytes;
+    entries_.find(name)->second.forward = nullptr;
+    return fail(ErrorCode::out_of_memory,
+                fmt::format("The model '{}' does not fit: with what is in use, {} of weights would be loaded, and the "
+                            "budget is {}.",
+                            name, format_bytes(needed), format_bytes(options_.weights_budget)));
   }
   return {};
 }

@@ -45,9 +45,10 @@ class ModelPool {
 
   /// Makes `path` known under `name`; nothing is loaded. invalid_argument: the name is taken by another path.
   Result<void> add(std::string name, std::filesystem::path path);
-  /// The model under `name`, loaded now if it is not. Where the budget asks for it, the models that were not used for
-  /// longest and that nobody holds are unloaded first. not_found: an unknown name; out_of_memory: it does not fit
-  /// into the budget beside those that are in use; else Model::open's errors.
+  /// The model under `name`, loaded now if it is not. Where the budget asks for it, or the device has no room, the
+  /// models that were not used for longest and that nobody holds are unloaded first. not_found: an unknown name;
+  /// out_of_memory: it does not fit into the budget, or the device, beside those that are in use; else Model::open's
+  /// errors.
   Result<std::shared_ptr<Forward>> open(std::string_view name, const std::function<void(double)>& progress = {});
   /// The hash of the model's file, where it has been loaded once; nothing where it was not, or the name is unknown.
   std::optional<Hash> known_hash(std::string_view name) const;
@@ -64,7 +65,11 @@ class ModelPool {
   };
 
   // These need mutex_.
+  Result<std::shared_ptr<Forward>> load(const std::string& name, Entry& entry,
+                                        const std::function<void(double)>& progress);
   Result<void> make_room(const std::string& name, std::uint64_t bytes);
+  /// Unloads the model other than `name` that was not used for longest; false: all are in use.
+  bool unload_one(const std::string& name);
   std::uint64_t loaded_bytes() const;
 
   Device* device_;

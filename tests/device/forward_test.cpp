@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "device/null/null_device.hpp"
 #include "llm/model_pool.hpp"
 #include "support/sequence.hpp"
 #include "support/temporary_folder.hpp"
@@ -347,6 +348,29 @@ TEST_P(Pool, ModelsInUseAreNotUnloaded) {
   EXPECT_THAT(b.error().message, HasSubstr("The model 'b' does not fit"));
   a = nullptr;
   EXPECT_TRUE(pool.open("b"));
+}
+
+TEST(PoolOnACard, UnloadsModelsThatNobodyUsesWhenTheCardIsFull) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.gguf", "b.gguf", "c.gguf"}) {
+    ASSERT_TRUE(write_random_model(representative_options("llama"), folder.path() / name));
+  }
+  const auto control = std::make_shared<NullDeviceControl>(NullDeviceOptions{.sharing = Sharing::copied});
+  const auto device = value_of(create_null_device(control));
+  ModelPool pool(*device);
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(pool.add(name, folder.path() / (std::string(name) + ".gguf")));
+  const auto a = value_of(pool.open("a"));
+  ASSERT_TRUE(pool.open("b"));
+  control->fail_imports(1, ErrorCode::out_of_memory);
+  EXPECT_TRUE(pool.open("c"));
+  EXPECT_FALSE(pool.list()[1].loaded) << "nobody uses b";
+  EXPECT_TRUE(pool.list()[0].loaded) << "a is in use";
+
+  control->fail_imports(2, ErrorCode::out_of_memory);
+  const auto refused = pool.open("b");
+  ASSERT_FALSE(refused) << "there was one model to unload, and room was refused twice";
+  EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
+  EXPECT_FALSE(pool.list()[2].loaded);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Pool, ::testing::Values(AttentionKind::automatic),
