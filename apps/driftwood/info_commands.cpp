@@ -18,6 +18,7 @@ Json device_json(const DeviceListing& device) {
   const DeviceInfo& info = device.info;
   Json json{{"name", info.name}, {"usable", device.obstacle.empty()}};
   if (!device.obstacle.empty()) json["problem"] = device.obstacle;
+  if (!device.note.empty()) json["note"] = device.note;
   if (info.description.empty()) return json;  // a kind that this machine has none of
   json.update({{"description", info.description},
                {"hardware", device.hardware},
@@ -29,17 +30,18 @@ Json device_json(const DeviceListing& device) {
                {"import_alignment", info.capabilities.import_alignment},
                {"tensor_alignment", info.capabilities.tensor_alignment},
                {"extensions", device.extensions}});
-  if (!device.note.empty()) json["note"] = device.note;
   if (info.capabilities.max_import != SIZE_MAX) json["max_import_bytes"] = info.capabilities.max_import;
   return json;
 }
 
 std::vector<std::string> device_row(const DeviceListing& device) {
   const DeviceInfo& info = device.info;
-  if (!device.obstacle.empty()) return {info.name, "-", "-", "-", "-", "-", printable(device.obstacle)};
+  if (!device.obstacle.empty()) return {info.name, "-", "-", "-", "-", "-", "-", "-", printable(device.obstacle)};
   return {info.name,
           std::string(to_string(info.capabilities.import_sharing)),
+          std::string(to_string(info.capabilities.weights_sharing)),
           fmt::format("{} B", info.capabilities.import_alignment),
+          fmt::format("{} B", info.capabilities.tensor_alignment),
           info.threads == 0 ? "-" : std::to_string(info.threads),
           info.memory_total == 0 ? "-" : format_bytes(info.memory_total),
           info.in_worker ? "yes" : "no",
@@ -49,7 +51,7 @@ std::vector<std::string> device_row(const DeviceListing& device) {
 Result<int> print_devices(const Common& common) {
   Json list = Json::array();
   std::vector<std::vector<std::string>> rows = {
-      {"name", "sharing", "alignment", "threads", "memory", "worker", "description"}};
+      {"name", "sharing", "weights", "imports at", "tensors at", "threads", "memory", "worker", "description"}};
   const std::vector<DeviceListing> devices = list_devices();
   for (const DeviceListing& device : devices) {
     list.push_back(device_json(device));
@@ -94,8 +96,9 @@ void add_devices(const Commands& commands) {
       commands, "devices", "List what can compute here",
       "  driftwood devices\n"
       "  driftwood devices --json\n"
-      "Sharing says how a device sees a guest's memory: same_memory, mapped_over_bus or copied. Worker: whether a\n"
-      "process of its own computes, where --device-worker does not say otherwise.",
+      "Sharing says how a device sees a guest's memory: same_memory, mapped_over_bus or copied; weights, how it has a\n"
+      "model's. Imports and tensors lie at multiples of the bytes said. Worker: whether a process of its own computes,\n"
+      "where --device-worker does not say otherwise.",
       print_devices);
 }
 

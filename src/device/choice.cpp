@@ -147,12 +147,16 @@ std::vector<DeviceListing> list_devices_of(Kinds kinds) {
   for (const DeviceDriver& driver : kinds) {
     auto devices = driver.list();
     if (devices) {
-      for (DeviceListing& device : *devices) device.info.in_worker = in_worker(driver, WorkerUse::automatic);
+      for (DeviceListing& device : *devices) {
+        device.info.in_worker = in_worker(driver, WorkerUse::automatic);
+        if (device.note.empty()) device.note = driver.note;
+      }
       std::ranges::move(*devices, std::back_inserter(all));
     } else {
       DeviceListing absent;
       absent.info.name = driver.name;
       absent.obstacle = devices.error().to_string();
+      absent.note = driver.note;
       all.push_back(std::move(absent));
     }
   }

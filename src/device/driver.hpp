@@ -23,6 +23,7 @@ struct DeviceDriver {
   Result<std::vector<DeviceListing>> (*list)();
   /// Opens one that list() gave without an obstacle.
   Result<std::unique_ptr<Device>> (*open)(std::uint32_t number, const DeviceOptions& options);
+  std::string_view note = {};  ///< what the user of any of them should know; empty: nothing
 };
 
 /// A kind that this build was made without; its devices would be `numbered`.

@@ -6,10 +6,6 @@
 namespace driftwood {
 namespace {
 
-constexpr const char* kUntried =
-    "Nobody has run it yet: there was no Mac. Run \"driftwood doctor --device metal\" and "
-    "\"DRIFTWOOD_DEVICES=metal scripts/test.sh --label device\", and tell what they say.";
-
 Result<ggml_backend_dev_t> backend() {
   static const auto registry = load_ggml_module("Metal", "@rpath/driftwood-metal.so", DRIFTWOOD_METAL_MODULE);
   if (!registry) return std::unexpected(registry.error());
@@ -19,8 +15,7 @@ Result<ggml_backend_dev_t> backend() {
 Result<std::vector<DeviceListing>> list() {
   DW_TRY_ASSIGN(ggml_backend_dev_t const device, backend());
   std::vector<DeviceListing> devices;
-  devices.push_back(
-      {.info = metal::describe(device), .hardware = true, .extensions = {}, .obstacle = {}, .note = kUntried});
+  devices.push_back({.info = metal::describe(device), .hardware = true, .extensions = {}, .obstacle = {}});
   return devices;
 }
 
@@ -32,7 +27,12 @@ Result<std::unique_ptr<Device>> open(std::uint32_t, const DeviceOptions&) {
 }  // namespace
 
 DeviceDriver metal_driver() {
-  return {.name = "metal", .numbered = false, .likely = [] { return true; }, .list = list, .open = open};
+  return {.name = "metal",
+          .numbered = false,
+          .likely = [] { return true; },
+          .list = list,
+          .open = open,
+          .note = kMetalUntried};
 }
 
 }  // namespace driftwood

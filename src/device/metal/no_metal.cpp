@@ -2,6 +2,10 @@
 
 namespace driftwood {
 
-DeviceDriver metal_driver() { return absent_driver("metal", false); }
+DeviceDriver metal_driver() {
+  DeviceDriver driver = absent_driver("metal", false);
+  driver.note = kMetalUntried;
+  return driver;
+}
 
 }  // namespace driftwood
