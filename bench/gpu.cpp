@@ -94,6 +94,11 @@ Result<Report> run_gpu(const Options& options) {
   DW_TRY_ASSIGN(bench.host, SessionHost::create(bench.model, options.device.empty() ? "cuda" : options.device, {},
                                                 session_top_k_guest()));
   const DeviceInfo& device = bench.host->device().info();
+  if (!device.name.starts_with("cuda:")) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("The device ({}) is no card that libllama can be measured on here: name one of cuda:N.",
+                            device.name));
+  }
   bench.device = device.name;
   bench.number = std::stoi(device.name.substr(device.name.find(':') + 1));
   bench.report.add_fact("device", {{"name", device.name},

@@ -28,12 +28,11 @@ Result<double> import_growth(Device& device) {
 
 Result<double> copy_growth() {
   DW_TRY_ASSIGN(const auto region, written_region());
+  // Memory of the heap may be resident from an earlier use.
+  DW_TRY_ASSIGN(const auto copy, Region::create({.reserve = kRange, .commit = kRange}));
   DW_TRY_ASSIGN(const std::uint64_t before, resident_bytes());
-  const auto copy = std::make_unique_for_overwrite<std::byte[]>(kRange);
-  std::memcpy(copy.get(), region->data(), kRange);
+  std::memcpy(copy->data(), region->data(), kRange);
   DW_TRY_ASSIGN(const std::uint64_t after, resident_bytes());
-  // Seen by the compiler as used, so that the copy is made.
-  DW_CHECK(std::memcmp(copy.get(), region->data(), kRange) == 0);
   return (static_cast<double>(after) - static_cast<double>(before)) / kMegabyte;
 }
 
