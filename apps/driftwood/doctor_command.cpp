@@ -75,6 +75,7 @@ Json report_json(const DoctorReport& report, const StoreState& store) {
   Json unusable = Json::array();
   for (const UnusableDevice& device : report.unusable) {
     unusable.push_back({{"name", device.name}, {"problem", device.why}});
+    if (!device.note.empty()) unusable.back()["note"] = device.note;
   }
   Json wasm = link_json(report.wasm);
   wasm["same_pointer"] = report.wasm.same_pointer;
@@ -134,6 +135,9 @@ void print_report(const DoctorReport& report, const StoreState& store) {
   for (const DeviceReport& device : report.devices) {
     if (!device.note.empty()) fmt::print("{}: {}\n", device.name, device.note);
   }
+  for (const UnusableDevice& device : report.unusable) {
+    if (!device.note.empty()) fmt::print("{}: {}\n", device.name, device.note);
+  }
 
   const Machine machine = examine_machine();
   const Versions built = versions();
@@ -153,14 +157,15 @@ void print_report(const DoctorReport& report, const StoreState& store) {
 
 Result<int> examine(const RuntimeOptions& options, const Common& common) {
   DW_TRY_ASSIGN(const Runtime runtime, Runtime::open(options, {}));
+  DW_TRY_ASSIGN(const DeviceOptions device_options, options.device_options());
   DoctorReport report;
   report.memory = examine_memory();
   for (const DeviceListing& device : list_devices()) {
     if (device.obstacle.empty()) {
-      report.devices.push_back(examine_device(*runtime.engine, device.info.name));
+      report.devices.push_back(examine_device(*runtime.engine, device.info.name, device_options));
       report.devices.back().note = device.note;
     } else {
-      report.unusable.push_back({device.info.name, device.obstacle});
+      report.unusable.push_back({device.info.name, device.obstacle, device.note});
     }
   }
   report.wasm = examine_wasm(*runtime.engine);

@@ -75,8 +75,8 @@ Result<void> check_sharing(Device& device, DeviceReport& report) {
   return {};
 }
 
-Result<void> check_device(Engine& engine, DeviceReport& report) {
-  DW_TRY_ASSIGN(const auto device, open_device(report.name));
+Result<void> check_device(Engine& engine, const DeviceOptions& options, DeviceReport& report) {
+  DW_TRY_ASSIGN(const auto device, open_device(report.name, options));
   report.in_worker = device->info().in_worker;
   DW_TRY(check_sharing(*device, report));
   report.chain = examine_chain(engine, *device);
@@ -121,10 +121,10 @@ LinkReport examine_memory() {
   return conclude(report, check_memory());
 }
 
-DeviceReport examine_device(Engine& engine, const std::string& name) {
+DeviceReport examine_device(Engine& engine, const std::string& name, const DeviceOptions& options) {
   DeviceReport report;
   report.name = name;
-  return conclude(report, check_device(engine, report));
+  return conclude(report, check_device(engine, options, report));
 }
 
 WasmReport examine_wasm(Engine& engine) {

@@ -12,7 +12,7 @@ namespace driftwood::cli {
 /// Region: zeros, growth in place, pins.
 LinkReport examine_memory();
 /// Device: import of a Region, and a computation whose operands and result lie in it; then the chain with it.
-DeviceReport examine_device(Engine& engine, const std::string& name);
+DeviceReport examine_device(Engine& engine, const std::string& name, const DeviceOptions& options);
 /// Engine: a guest's linear memory is a Region.
 WasmReport examine_wasm(Engine& engine);
 /// Resident memory that an import takes, and that a copy takes.

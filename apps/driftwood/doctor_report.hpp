@@ -44,6 +44,7 @@ struct DeviceReport : LinkReport {
 struct UnusableDevice {
   std::string name;
   std::string why;
+  std::string note;  ///< what its user should know; mostly empty
 };
 
 /// Growth of the resident set for a range of 16 MiB, in 10^6 bytes.

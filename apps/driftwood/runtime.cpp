@@ -1,6 +1,7 @@
 #include "runtime.hpp"
 
 #include <system_error>
+#include <utility>
 
 #include "core/bytes.hpp"
 #include "core/cache_folder.hpp"
@@ -33,6 +34,16 @@ void RuntimeOptions::add_to(CLI::App* command) {
   command->add_option("--max-memory", max_memory, "Most linear memory that a guest may have")
       ->type_name("SIZE")
       ->capture_default_str();
+  command
+      ->add_option(
+          "--max-weights", max_weights,
+          "Most weights of models loaded at a time; those not used for longest are unloaded (default: no limit)")
+      ->type_name("SIZE");
+  command
+      ->add_option("--max-mirrors", max_mirrors,
+                   "Most memory of a card for copies of KV rows; 0: they are read over the bus (default: half of what "
+                   "is free beside the weights)")
+      ->type_name("SIZE");
 }
 
 Result<std::size_t> RuntimeOptions::memory_bytes() const {
@@ -63,16 +74,27 @@ std::uint64_t bytes_of(std::span<const std::filesystem::path> files) {
 
 }  // namespace
 
+Result<DeviceOptions> RuntimeOptions::device_options() const {
+  DeviceOptions options{.threads = threads, .worker = worker_use(device_worker)};
+  if (!max_mirrors.empty()) {
+    DW_TRY_ASSIGN(options.mirror_budget, parse_size(max_mirrors));
+  }
+  return options;
+}
+
 Result<Runtime> Runtime::open(const RuntimeOptions& options, std::span<const std::filesystem::path> models) {
   Runtime runtime;
   EngineOptions engine;
   engine.cache = cache_folder("modules");
   DW_TRY_ASSIGN(runtime.engine, Engine::create(engine));
-  DW_TRY_ASSIGN(runtime.device, open_device(options.device, {.threads = options.threads,
-                                                             .weights_bytes = bytes_of(models),
-                                                             .worker = worker_use(options.device_worker)}));
-  runtime.models = std::make_unique<ModelPool>(
-      *runtime.device, ModelPoolOptions{.strict = options.strict, .packed_cache = cache_folder("packed").value_or("")});
+  ModelPoolOptions pool{.strict = options.strict, .packed_cache = cache_folder("packed").value_or("")};
+  if (!options.max_weights.empty()) {
+    DW_TRY_ASSIGN(pool.weights_budget, parse_size(options.max_weights));
+  }
+  DW_TRY_ASSIGN(DeviceOptions device, options.device_options());
+  device.weights_bytes = bytes_of(models);
+  DW_TRY_ASSIGN(runtime.device, open_device(options.device, device));
+  runtime.models = std::make_unique<ModelPool>(*runtime.device, std::move(pool));
   return runtime;
 }
 

@@ -22,11 +22,15 @@ struct RuntimeOptions {
   bool strict = false;                 ///< ForwardOptions::strict
   int priority = 0;                    ///< ForwardRequest::priority of each actor
   std::string max_memory = "4G";       ///< linear memory of each actor, as parse_size takes it
+  std::string max_weights;             ///< ModelPoolOptions::weights_budget, likewise; empty: no limit
+  std::string max_mirrors;             ///< DeviceOptions::mirror_budget, likewise; empty: what the device thinks right
 
-  /// Adds --device, --device-worker, --threads, --strict, --priority and --max-memory.
+  /// Adds --device, --device-worker, --threads, --strict, --priority, --max-memory, --max-weights and --max-mirrors.
   void add_to(CLI::App* command);
   /// max_memory in bytes: 64 KiB to 4 GiB. invalid_argument otherwise.
   Result<std::size_t> memory_bytes() const;
+  /// What every device is opened with. invalid_argument: max_mirrors is no size.
+  Result<DeviceOptions> device_options() const;
 };
 
 /// Outlives its actors.

@@ -33,7 +33,12 @@ struct RuntimeOptions {
   /// Bytes of the models' files that will be loaded, as far as they are known: "auto" passes over a card with less room
   /// for them, and by its name such a card is out_of_memory. Loading asks for room whatever was said here.
   std::uint64_t expected_weights_bytes = 0;
-  std::uint64_t weights_bytes = 0;  ///< most weights loaded at a time, of all models; 0: no limit
+  /// Most weights loaded at a time, of all models; 0: no limit. Where a card has no room for a model, models that
+  /// nobody uses are unloaded whatever was said here.
+  std::uint64_t weights_bytes = 0;
+  /// Most bytes of a card's memory for copies of KV rows; 0: they are read over the bus; without a value: half of what
+  /// is free beside the expected weights.
+  std::optional<std::uint64_t> mirror_bytes = std::nullopt;
   /// What a guest computes does not depend on what others compute at the same time, whatever that costs; else only
   /// where it costs nothing (models of quantized types, on the CPU).
   bool strict = false;

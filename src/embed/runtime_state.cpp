@@ -35,6 +35,7 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
   DW_TRY_ASSIGN(state->engine, driftwood::Engine::create(engine));
   DW_TRY_ASSIGN(state->device, driftwood::open_device(options.device, {.threads = options.compute_threads,
                                                                        .weights_bytes = options.expected_weights_bytes,
+                                                                       .mirror_budget = options.mirror_bytes,
                                                                        .worker = worker_use(options.device_worker)}));
   driftwood::ModelPoolOptions models{
       .weights_budget = options.weights_bytes, .strict = options.strict, .packed_cache = {}};

@@ -57,12 +57,35 @@ TEST_F(Doctor, JsonHasExactlyThePromisedFieldsAndAllIsWell) {
   EXPECT_EQ(report["chain"]["bytes_copied"], 0);
 }
 
+TEST_F(Doctor, EachDeviceComputesWhereItIsToldTo) {
+  for (const char* use : {"on", "off"}) {
+    const Outcome outcome = cli({"doctor", "--device", "cpu", "--device-worker", use, "--json"});
+    EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+    for (const json& device : json::parse(outcome.out)["links"]["device"]) {
+      EXPECT_EQ(device["worker"], use == std::string_view("on")) << device;
+    }
+  }
+}
+
 TEST_F(Doctor, TableNamesEachLink) {
   const Outcome outcome = cli({"doctor"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   for (const char* link :
        {"memory", "cpu: same_memory", "wasm", "chain", "0 of 16384 elements wrong", "All is well."}) {
     EXPECT_NE(outcome.out.find(link), std::string::npos) << link << " in " << outcome.out;
+  }
+}
+
+TEST_F(Doctor, SaysThatMetalIsUntriedAndWhatToRun) {
+  const std::string wanted = "DRIFTWOOD_DEVICES=metal scripts/test.sh --label device";
+  EXPECT_NE(cli({"doctor"}).out.find(wanted), std::string::npos);
+  EXPECT_NE(cli({"devices"}).out.find(wanted), std::string::npos);
+}
+
+TEST_F(Doctor, BudgetsThatAreNoSizesAreErrorsWithASentence) {
+  for (const char* option : {"--max-weights", "--max-mirrors"}) {
+    EXPECT_EQ(cli({"doctor", "--device", "cpu", option, "1G"}).status, 0) << option;
+    expect_sentence(cli({"doctor", "--device", "cpu", option, "much"}), kInvalidArgument, "a number of bytes such as");
   }
 }
 
@@ -103,12 +126,16 @@ TEST_F(Program, DevicesAreListedWithTheirSharing) {
   for (const json& device : devices) {
     expect_keys(device, {"name", "usable"});
     if (device["usable"] == true) {
-      expect_keys(device, {"description", "hardware", "memory_bytes", "sharing", "import_alignment", "extensions"});
+      expect_keys(device, {"description", "hardware", "memory_bytes", "sharing", "weights_sharing", "import_alignment",
+                           "tensor_alignment", "extensions"});
     } else {
       EXPECT_TRUE(device["problem"].get<std::string>().ends_with(".")) << device;
     }
   }
-  EXPECT_NE(cli({"devices"}).out.find("same_memory"), std::string::npos);
+  const std::string table = cli({"devices"}).out;
+  for (const char* column : {"sharing", "weights", "imports at", "tensors at", "same_memory"}) {
+    EXPECT_NE(table.find(column), std::string::npos) << column << " in " << table;
+  }
 }
 
 TEST_F(Program, VersionTellsWhatItIsMadeOf) {
