@@ -110,6 +110,21 @@ TEST_F(MirrorCacheTest, ThePageInWhichARunGoesOnIsNotTakenForWhatItWasAtAnEarlie
   EXPECT_TRUE(is_right(thawed, kChunk + 2 * page));
 }
 
+TEST_F(MirrorCacheTest, AWriteToTheLastPageOfASealedChunkIsSeenByItsWriterAlone) {
+  open(8);
+  Memory parent = memory();
+  write(parent, {0, 3 * kChunk}, 1);
+  EXPECT_TRUE(is_right(parent, 2 * kChunk));
+  const auto image = seal(parent);
+  Memory child = thaw(image);
+  EXPECT_TRUE(is_right(child, 2 * kChunk));  // shows the parent's chunks
+  write(child, {kChunk - page_size(), 10}, 2);
+  EXPECT_TRUE(is_right(child, 2 * kChunk));
+  write(parent, {2 * kChunk - page_size(), 10}, 3);
+  EXPECT_TRUE(is_right(parent, 2 * kChunk));
+  EXPECT_TRUE(is_right(child, 2 * kChunk));
+}
+
 TEST_F(MirrorCacheTest, BytesThatAreAgainWhatWasSealedAreSeenToo) {
   Memory memory = this->memory();
   write(memory, {0, 2 * kChunk}, 1);

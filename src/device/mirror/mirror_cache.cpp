@@ -17,6 +17,13 @@ ByteRange part(const Mirror& mirror, std::size_t from, std::size_t to) {
   return {mirror.range().offset + from, to - from};
 }
 
+/// Where bytes of a Region lie, if all are sealed and lie one after another; pages written since lie nowhere.
+std::optional<Region::Place> sealed_place(const Region& region, ByteRange range) {
+  auto places = region.places(range);
+  if (places.size() != 1 || !places.front().sealed || places.front().range != range) return std::nullopt;
+  return std::move(places.front());
+}
+
 /// In the Region.
 ByteRange range_of(const MirrorCache::Request& request) {
   return {request.memory->region_offset() + request.range.offset, request.range.size};
@@ -126,11 +133,7 @@ Result<std::unique_ptr<MirrorSpan>> MirrorCache::find_span(const Region& region,
                                                            const Request& request) {
   const std::size_t chunk = memory_->chunk_size();
   const std::size_t n_chunks = align_up(range.size, chunk) / chunk;
-  std::optional<Region::Place> first;
-  if (auto places = region.places({range.offset, std::min(chunk, range.size)});
-      places.size() == 1 && places.front().sealed) {
-    first = std::move(places.front());
-  }
+  const auto first = sealed_place(region, {range.offset, std::min(chunk, range.size)});
   const bool full = is_full(align_up(request.end, chunk) / chunk) && is_full(count_missing(region, range, request));
   if (auto spare = spares_.take(n_chunks, first, full)) return spare;
   if (full) {
@@ -151,9 +154,8 @@ std::size_t MirrorCache::count_missing(const Region& region, ByteRange range, co
   std::size_t missing = 0;
   for (std::size_t begin = 0; begin < request.end; begin += chunk) {
     const std::size_t size = std::min(chunk, request.end - begin);
-    const auto places = region.places({range.offset + begin, size});
-    const bool is_there = begin + size <= request.valid && places.size() == 1 && places.front().sealed &&
-                          find_known(places.front(), size) != nullptr;
+    const auto place = sealed_place(region, {range.offset + begin, size});
+    const bool is_there = begin + size <= request.valid && place && find_known(*place, size) != nullptr;
     missing += is_there ? 0 : 1;
   }
   return missing;
@@ -204,11 +206,10 @@ Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
   for (std::size_t i = from / chunk; i * chunk < to; ++i) {
     const std::size_t begin = i * chunk;
     const std::size_t end = std::min(to, begin + chunk);
-    const auto places = mirror.region().places(part(mirror, begin, end));
-    if (places.size() == 1 && places.front().sealed) {
+    if (const auto place = sealed_place(mirror.region(), part(mirror, begin, end))) {
       const auto& here = mirror.span().chunk(i);
-      if (here != nullptr && here->holds(places.front(), end - begin)) continue;
-      if (auto known = find_known(places.front(), end - begin)) {
+      if (here != nullptr && here->holds(*place, end - begin)) continue;
+      if (auto known = find_known(*place, end - begin)) {
         DW_TRY(map(mirror, i, std::move(known), false));
         continue;
       }
