@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 
 #include "device/null/null_device.hpp"
@@ -123,6 +124,39 @@ TEST_F(MirrorCacheTest, AWriteToTheLastPageOfASealedChunkIsSeenByItsWriterAlone)
   write(parent, {2 * kChunk - page_size(), 10}, 3);
   EXPECT_TRUE(is_right(parent, 2 * kChunk));
   EXPECT_TRUE(is_right(child, 2 * kChunk));
+}
+
+TEST_F(MirrorCacheTest, AWriteSendsTheRestOfItsChunkAgainAndNothingElse) {
+  open(8);
+  Memory memory = this->memory(8 * kChunk);
+  write(memory, {0, 8 * kChunk}, 1);
+  EXPECT_TRUE(is_right(memory, 7 * kChunk));
+  const std::size_t last = kChunk - page_size();
+  for (const bool sealed : {false, true}) {
+    if (sealed) seal(memory);
+    for (const auto& [at, size, sent] : {std::array{std::size_t{0}, std::size_t{1}, kChunk},
+                                         {2 * kChunk + last, 1, page_size()},
+                                         {3 * kChunk, 2 * kChunk, 2 * kChunk},
+                                         {5 * kChunk + last, kChunk, page_size() + kChunk}}) {
+      const std::uint64_t before = cache().use().copied_in;
+      write(memory, {at, size}, 2 + static_cast<int>(sealed));
+      EXPECT_TRUE(is_right(memory, 7 * kChunk)) << at;
+      EXPECT_EQ(cache().use().copied_in - before, sent) << at;
+    }
+  }
+}
+
+TEST_F(MirrorCacheTest, WhatIsForgottenAndWhatIsWrittenAreBothSentAgain) {
+  open(8);
+  Memory memory = this->memory(8 * kChunk);
+  write(memory, {0, 8 * kChunk}, 1);
+  EXPECT_TRUE(is_right(memory, 7 * kChunk));
+  EXPECT_TRUE(is_right(memory, 4 * kChunk));
+  write(memory, {kChunk, 10}, 2);
+  write(memory, {5 * kChunk, 10}, 3);
+  const std::uint64_t before = cache().use().copied_in;
+  EXPECT_TRUE(is_right(memory, 6 * kChunk));
+  EXPECT_EQ(cache().use().copied_in - before, 3 * kChunk);
 }
 
 TEST_F(MirrorCacheTest, BytesThatAreAgainWhatWasSealedAreSeenToo) {

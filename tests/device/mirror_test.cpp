@@ -94,10 +94,12 @@ TEST_F(MirroredForward, WhatTheGuestWritesIsSeen) {
       std::ranges::copy_n(rows + 50 * layout.token_stride, layout.token_stride, rows + victim * layout.token_stride);
     }
     const auto next = static_cast<std::size_t>(200);
+    const std::uint64_t sent = use().copied_in;
     for (Sequence* sequence : {&plain, &mirrored}) set_context_tokens(sequence->context(), 200);
     ASSERT_EQ(run(mirrored_, mirrored, next, 1), run(plain_, plain, next, 1)) << victim;
+    EXPECT_GT(use().copied_in, sent) << victim;
+    EXPECT_LE(use().copied_in, sent + kMirrorChunk) << victim;
   }
-  EXPECT_GT(use().copied_in, 0);
 }
 
 TEST_F(MirroredForward, RewindingAndBeginningAnewWriteOverTheMirror) {

@@ -38,21 +38,17 @@ class MirrorCache::SealObserver final : public RegionObserver {
   void before_seal(const Region& region) noexcept override {
     const std::lock_guard lock(cache_->mutex_);
     for (const auto& mirror : cache_->mirrors_) {
-      if (mirror->is_orphan() || &mirror->region() != &region || mirror->valid == 0) continue;
-      cache_->drop_written(*mirror);
+      if (!mirror->is_orphan() && &mirror->region() == &region) cache_->drop_written(*mirror);
     }
   }
   void after_seal(const Region& region) noexcept override {
     const std::lock_guard lock(cache_->mutex_);
     for (const auto& mirror : cache_->mirrors_) {
-      if (mirror->is_orphan() || &mirror->region() != &region || mirror->valid == 0) continue;
+      if (mirror->is_orphan() || &mirror->region() != &region) continue;
       // Pages that were sealed where they are have lost their marks, and are as they were looked at. Where this fails,
       // they count as written.
-      (void)cache_->watch(*mirror, 0, mirror->valid);
-      const std::size_t chunk = cache_->memory_->chunk_size();
-      for (std::size_t i = 0; i * chunk < mirror->valid; ++i) {
-        cache_->name_chunk(*mirror, i, std::min(mirror->valid, (i + 1) * chunk));
-      }
+      (void)cache_->watch(*mirror, 0, mirror->reach());
+      for (std::size_t i = 0; i < mirror->span().n_chunks(); ++i) cache_->name_chunk(*mirror, i);
     }
   }
 
@@ -98,18 +94,18 @@ Result<MirrorCache::Hold> MirrorCache::prepare(const Request& request, bool chec
   ++mirror->holds;
   auto ready = make_ready(*mirror, request, check);
   counts_.prepare_ns += static_cast<std::uint64_t>(watch.elapsed_ns());
-  if (ready) return Hold(*this, *mirror);
+  if (ready) return Hold(*this, *mirror, request.valid);
   --mirror->holds;
   return std::unexpected(std::move(ready).error());
 }
 
 Result<void> MirrorCache::make_ready(Mirror& mirror, const Request& request, bool check) {
   if (check) drop_written(mirror);
-  mirror.valid = std::min(mirror.valid, request.valid);
+  mirror.cut(request.valid);
   DW_TRY(fill(mirror, request.valid));
   const std::size_t chunk = memory_->chunk_size();
   for (std::size_t i = request.valid / chunk; i * chunk < request.end; ++i) {
-    DW_TRY(own_chunk(mirror, i, std::max(request.valid, i * chunk) - i * chunk));
+    DW_TRY(own_chunk(mirror, i, mirror.valid(i)));
   }
   return memory_->finish();
 }
@@ -185,27 +181,32 @@ Mirror* MirrorCache::oldest(const Which& which) const {
 }
 
 void MirrorCache::drop_written(Mirror& mirror) {
-  if (mirror.valid == 0) return;
-  const ByteRange looked = part(mirror, 0, mirror.valid);
-  for (const ByteRange& range : mirror.region().owned(looked)) {
-    const auto written = watch_->first_written(mirror.region().data() + range.offset, range.size);
-    if (!written) continue;
-    mirror.valid = range.offset + *written - looked.offset;
-    return;
+  const std::size_t chunk = memory_->chunk_size();
+  for (const ByteRange& range : mirror.region().owned(part(mirror, 0, mirror.reach()))) {
+    std::size_t from = range.offset - mirror.range().offset;
+    const std::size_t end = from + range.size;
+    for (std::size_t i = from / chunk; from < end; from = ++i * chunk) {
+      const std::size_t to = std::min(end, i * chunk + mirror.valid(i));
+      if (from >= to) continue;
+      const auto written = watch_->first_written(mirror.host() + from, to - from);
+      if (written) mirror.set_valid(i, from + *written - i * chunk);
+    }
   }
 }
 
 Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
-  const std::size_t from = mirror.valid;
-  if (from >= to) return {};
   const std::size_t chunk = memory_->chunk_size();
-  // Marked before they are read, so that no write can fall between the two.
-  DW_TRY(watch(mirror, from, to));
+  std::vector<std::size_t> filled;  // chunks
+  std::vector<ByteRange> missing;   // in the mirror
   // All are mapped before any is copied into: devices take that together.
-  std::vector<ByteRange> missing;  // in the mirror
-  for (std::size_t i = from / chunk; i * chunk < to; ++i) {
+  for (std::size_t i = 0; i * chunk < to; ++i) {
     const std::size_t begin = i * chunk;
-    const std::size_t end = std::min(to, begin + chunk);
+    const std::size_t start = begin + mirror.valid(i);
+    const std::size_t end = begin + mirror.part_of(i, to);
+    if (start >= end) continue;
+    filled.push_back(i);
+    // Marked before they are read, so that no write can fall between the two.
+    DW_TRY(watch(mirror, start, end));
     if (const auto place = sealed_place(mirror.region(), part(mirror, begin, end))) {
       const auto& here = mirror.span().chunk(i);
       if (here != nullptr && here->holds(*place, end - begin)) continue;
@@ -214,7 +215,6 @@ Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
         continue;
       }
     }
-    const std::size_t start = std::max(from, begin);
     DW_TRY(own_chunk(mirror, i, start - begin));
     if (!missing.empty() && missing.back().offset + missing.back().size == start) {
       missing.back().size += end - start;
@@ -226,11 +226,9 @@ Result<void> MirrorCache::fill(Mirror& mirror, std::size_t to) {
   for (const ByteRange& range : missing) DW_TRY(copy_in(mirror, range));
   if (!missing.empty()) DW_TRY(memory_->finish());
   counts_.copy_in_ns += static_cast<std::uint64_t>(copying.elapsed_ns());
-  mirror.valid = to;
-  for (const ByteRange& range : missing) {
-    for (std::size_t i = range.offset / chunk; i * chunk < range.offset + range.size; ++i) {
-      name_chunk(mirror, i, std::min(to, (i + 1) * chunk));
-    }
+  for (const std::size_t i : filled) {
+    mirror.set_valid(i, mirror.part_of(i, to));
+    name_chunk(mirror, i);
   }
   return {};
 }
@@ -264,11 +262,11 @@ std::shared_ptr<MirrorChunk> MirrorCache::find_known(const Region::Place& place,
   return found;
 }
 
-void MirrorCache::name_chunk(Mirror& mirror, std::size_t index, std::size_t to) {
+void MirrorCache::name_chunk(Mirror& mirror, std::size_t index) {
   const std::shared_ptr<MirrorChunk>& chunk = mirror.span().chunk(index);
-  if (chunk == nullptr || chunk.use_count() > 1) return;
+  if (mirror.valid(index) == 0 || chunk.use_count() > 1) return;
   const std::size_t begin = index * memory_->chunk_size();
-  const auto places = mirror.region().places(part(mirror, begin, to));
+  const auto places = mirror.region().places(part(mirror, begin, begin + mirror.valid(index)));
   if (places.empty() || !places.front().sealed || places.front().range.offset != mirror.range().offset + begin) return;
   chunk->file = places.front().file;
   chunk->file_offset = places.front().file_offset;
@@ -305,7 +303,7 @@ Result<void> MirrorCache::map(Mirror& mirror, std::size_t index, std::shared_ptr
   ++counts_.maps;
   auto mapped = mirror.span().set_chunk(index, std::move(chunk), is_clean);
   // What was shown there before is gone all the same.
-  if (!mapped) mirror.valid = std::min(mirror.valid, index * memory_->chunk_size());
+  if (!mapped) mirror.set_valid(index, 0);
   return mapped;
 }
 
@@ -330,7 +328,7 @@ bool MirrorCache::evict_one() {
   Mirror* const victim = oldest([](const Mirror& mirror) { return mirror.span().has_chunks(); });
   if (victim == nullptr) return false;
   victim->span().clear();
-  victim->valid = 0;
+  victim->cut(0);
   ++counts_.evictions;
   return true;
 }

@@ -62,7 +62,8 @@ class MirrorCache {
   class Hold {
    public:
     Hold() = default;
-    Hold(Hold&& other) noexcept : cache_(std::exchange(other.cache_, nullptr)), mirror_(other.mirror_) {}
+    Hold(Hold&& other) noexcept
+        : cache_(std::exchange(other.cache_, nullptr)), mirror_(other.mirror_), valid_(other.valid_) {}
     Hold& operator=(Hold&& other) noexcept;
     ~Hold();
 
@@ -82,9 +83,10 @@ class MirrorCache {
    private:
     friend class MirrorCache;
     Result<void> published(std::size_t from, std::size_t to);
-    Hold(MirrorCache& cache, Mirror& mirror) : cache_(&cache), mirror_(&mirror) {}
+    Hold(MirrorCache& cache, Mirror& mirror, std::size_t valid) : cache_(&cache), mirror_(&mirror), valid_(valid) {}
     MirrorCache* cache_ = nullptr;
     Mirror* mirror_ = nullptr;
+    std::size_t valid_ = 0;  ///< the request's
   };
 
   /// `budget`: most bytes of the device's memory. unsupported: the system cannot tell what is written.
@@ -126,16 +128,17 @@ class MirrorCache {
   /// The mirror that waited longest of those that no pass uses and `which` picks, or null.
   template <typename Which>
   Mirror* oldest(const Which& which) const;
-  /// Lowers `valid` to the first byte that was written behind the mirror's back.
+  /// In each chunk, what follows the first page that was written behind the mirror's back is not valid.
   void drop_written(Mirror& mirror);
+  /// Makes the first `to` bytes valid.
   Result<void> fill(Mirror& mirror, std::size_t to);
   /// Copies a range of the mirror from the Region.
   Result<void> copy_in(Mirror& mirror, ByteRange range);
   /// A chunk that holds these bytes already, or null.
   std::shared_ptr<MirrorChunk> find_known(const Region::Place& place, std::size_t size) const;
-  /// Notes whose bytes a chunk holds: those of the mirror's up to `to`, as far as they are sealed. Others may be
+  /// Notes whose bytes a chunk holds: those that are valid, as far as they are sealed. Others may be
   /// written when this mirror is gone, and would have the same name when they are sealed.
-  void name_chunk(Mirror& mirror, std::size_t index, std::size_t to);
+  void name_chunk(Mirror& mirror, std::size_t index);
   /// Gives the mirror a chunk of its own at `index`, with its first `keep` bytes.
   Result<void> own_chunk(Mirror& mirror, std::size_t index, std::size_t keep);
   Result<void> map(Mirror& mirror, std::size_t index, std::shared_ptr<MirrorChunk> chunk, bool is_clean);

@@ -9,6 +9,7 @@ MirrorCache::Hold& MirrorCache::Hold::operator=(Hold&& other) noexcept {
   Hold taken(std::move(other));
   std::swap(cache_, taken.cache_);
   std::swap(mirror_, taken.mirror_);
+  std::swap(valid_, taken.valid_);
   return *this;
 }
 
@@ -20,9 +21,8 @@ MirrorCache::Hold::~Hold() {
 
 bool MirrorCache::Hold::is_current() {
   const std::lock_guard lock(cache_->mutex_);
-  const std::size_t before = mirror_->valid;
   cache_->drop_written(*mirror_);
-  return mirror_->valid == before;
+  return mirror_->has(valid_);
 }
 
 Result<void> MirrorCache::Hold::publish(std::size_t from, std::size_t to) {
@@ -38,9 +38,10 @@ Result<void> MirrorCache::Hold::publish(std::size_t from, std::span<const std::b
 }
 
 Result<void> MirrorCache::Hold::published(std::size_t from, std::size_t to) {
-  DW_CHECK(mirror_->valid == from);
+  DW_CHECK(from == valid_ && mirror_->has(from));
   DW_TRY(cache_->watch(*mirror_, from, to));
-  mirror_->valid = to;
+  const std::size_t chunk = mirror_->span().chunk_size();
+  for (std::size_t i = from / chunk; i * chunk < to; ++i) mirror_->set_valid(i, mirror_->part_of(i, to));
   cache_->copied_out_.fetch_add(to - from, std::memory_order_relaxed);
   return {};
 }

@@ -48,6 +48,7 @@ class MirrorSpan {
   std::size_t reserved() const noexcept { return (slots_.size() + 1) * memory_->chunk_size(); }
 
   std::size_t n_chunks() const noexcept { return slots_.size(); }
+  std::size_t chunk_size() const noexcept { return memory_->chunk_size(); }
   /// Null: nothing is mapped there.
   const std::shared_ptr<MirrorChunk>& chunk(std::size_t index) const noexcept { return slots_[index].chunk; }
   /// Whether anything is mapped at all.
