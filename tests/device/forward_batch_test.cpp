@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <deque>
 
+#include "llm/graph/kv_spans.hpp"
 #include "llm/passes.hpp"
+#include "memory/system_memory.hpp"
 #include "model/family.hpp"
 #include "support/sequence.hpp"
 #include "support/temporary_folder.hpp"
@@ -176,6 +178,41 @@ TEST_P(ForwardBatch, SharesThePrefixOfForksWithoutChangingABit) {
   for (std::size_t i = 0; i < alone.size(); ++i) {
     EXPECT_TRUE(all_bytes(alone[i]) == all_bytes(batched[i])) << "fork " << i;
   }
+}
+
+TEST_P(ForwardBatch, FindsThatForksBeginWithTheSameRows) {
+  if (!system_memory::can_find_written()) GTEST_SKIP() << "This system does not tell which pages were written.";
+  constexpr std::uint32_t kForks = 12;
+  Sequence parent = make_sequence(1);
+  fill(parent, 1, 140);
+  const auto image = parent.freeze(*model_);
+  std::deque<Sequence> forks;
+  std::vector<cpu::KvSequence> rows(kForks + 2);
+  const auto find = [&](const Sequence& sequence, cpu::KvSequence& found) {
+    const ForwardRequest request = sequence.request(tokens(0, 0, 1));
+    ForwardJob job(request);
+    ASSERT_TRUE(passes_->start(job));
+    find_kv_rows(job.binding(1), found);
+  };
+  for (std::uint32_t i = 0; i < kForks; ++i) {
+    forks.emplace_back(*model_, parent, image);
+    if (i % 2 == 0) fill(forks.back(), i, 3 + i);  // rows of its own behind those that it shares
+    find(forks.back(), rows[i]);
+  }
+  // The same tokens, computed for itself, and others.
+  Sequence alike = make_sequence(1);
+  Sequence other = make_sequence(1);
+  fill(alike, 1, 140);
+  fill(other, 2, 140);
+  find(alike, rows[kForks]);
+  find(other, rows[kForks + 1]);
+
+  const Hyperparameters& model = model_->hyperparameters();
+  const auto plan = cpu::plan_attention(rows, {model.n_head, model.n_head_kv, model.head_dim}, 0, 2);
+  ASSERT_EQ(plan.groups.size(), 1U);
+  EXPECT_EQ(plan.groups[0].members.size(), kForks);
+  EXPECT_TRUE(std::ranges::all_of(plan.groups[0].members, [](std::uint32_t member) { return member < kForks; }));
+  EXPECT_GE(plan.groups[0].n_chunks, 1U);
 }
 
 TEST_P(ForwardBatch, GivesAPieceThatIsRunByLayersTheBitsOfOnePass) {
