@@ -173,9 +173,9 @@ std::size_t Graph::scratch_size() const noexcept { return ggml_gallocr_get_buffe
 
 Result<void> Graph::run(const std::atomic<bool>* cancel) { return device_->compute(nodes_, cancel); }
 
-Result<void> Graph::run_parts(std::uint32_t begin, std::uint32_t end) {
+Result<void> Graph::run_parts(std::uint32_t begin, std::uint32_t end, const std::atomic<bool>* cancel) {
   DW_CHECK(begin < end && end <= parts_.size());
-  for (ggml_cgraph* part : std::span(parts_).subspan(begin, end - begin)) DW_TRY(device_->compute(part));
+  for (ggml_cgraph* part : std::span(parts_).subspan(begin, end - begin)) DW_TRY(device_->compute(part, cancel));
   return {};
 }
 

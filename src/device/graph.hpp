@@ -67,7 +67,7 @@ class Graph {
   Result<void> run(const std::atomic<bool>* cancel = nullptr);
   /// Runs parts from number `begin` to before `end`; cuts end all but the last one. All of them, in their order, are a
   /// run: inputs are set before the first, and no other run may come in between. Fails as run() does.
-  Result<void> run_parts(std::uint32_t begin, std::uint32_t end);
+  Result<void> run_parts(std::uint32_t begin, std::uint32_t end, const std::atomic<bool>* cancel = nullptr);
 
  private:
   explicit Graph(Device& device) : device_(&device) {}

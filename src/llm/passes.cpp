@@ -162,7 +162,7 @@ Result<void> ModelPasses::State::run(const PassPiece& piece, std::uint32_t end) 
     wanted.by_layers = true;
     DW_TRY_ASSIGN(piece_graph, graph_of(wanted, input));
   }
-  return piece_graph->run_layers(input, piece.job->layers_done(), end);
+  return piece_graph->run_layers(input, piece.job->layers_done(), end, piece.job->request().cancel);
 }
 
 Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {

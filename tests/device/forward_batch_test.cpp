@@ -215,6 +215,33 @@ TEST_P(ForwardBatch, FindsThatForksBeginWithTheSameRows) {
   EXPECT_GE(plan.groups[0].n_chunks, 1U);
 }
 
+TEST_P(ForwardBatch, APieceLooksAtItsRequestsFlagWhileItRuns) {
+  Sequence sequence = make_sequence(3);
+  ForwardRequest cancelled = request(sequence, 3);
+  std::atomic<bool> cancel{false};
+  cancelled.cancel = &cancel;
+  ForwardJob job(cancelled);
+  ASSERT_TRUE(passes_->start(job));
+  const std::uint32_t n_tokens = job.left();
+  passes_->run(PassPiece{&job, n_tokens, 1});
+  ASSERT_FALSE(job.ended());
+  cancel = true;
+  passes_->run(PassPiece{&job, n_tokens, 1});
+  const auto result = job.result();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  cancel = false;
+  Sequence whole = make_sequence(3);
+  const ForwardRequest requests[] = {request(whole, 3), cancelled};
+  for (const ForwardRequest& again : requests) {
+    ForwardJob next(again);
+    ASSERT_TRUE(passes_->start(next));
+    passes_->run(PassPiece{&next, n_tokens, passes_->piece_layers()});
+    ASSERT_TRUE(next.ended() && next.result());
+  }
+  EXPECT_TRUE(all_bytes(whole) == all_bytes(sequence)) << "what it had written shows";
+}
+
 TEST_P(ForwardBatch, GivesAPieceThatIsRunByLayersTheBitsOfOnePass) {
   ASSERT_GT(passes_->piece_layers(), 1U);
   // Those of plan_of() that begin with 40 tokens and more, and with none, one and three behind others.

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <functional>
 #include <vector>
 
 #include "device/gemm.hpp"
@@ -146,6 +149,84 @@ TEST_F(GraphTest, QuantizedRowsNeedOnlyTheirOwnAlignment) {
   const auto* const quants = reinterpret_cast<const std::int8_t*>(region_->data() + 1026 + 2);
   EXPECT_EQ(quants[0], -127);
   EXPECT_EQ(quants[16], 0);
+}
+
+/// x * 2 + 1 in a graph of two parts, over scratch memory.
+class GraphParts : public GraphTest {
+ protected:
+  static void count(ggml_tensor* to, const ggml_tensor* from, int ith, int, void* self) {
+    if (ith != 0) return;
+    std::copy_n(static_cast<const float*>(from->data), ggml_nelements(from), static_cast<float*>(to->data));
+    auto* const parts = static_cast<GraphParts*>(self);
+    ++parts->n_counted_;
+    if (parts->on_count_) parts->on_count_();
+  }
+
+  void SetUp() override {
+    auto graph = Graph::create(*device_, 16, [&](Graph& g, ggml_context* context, ggml_cgraph* nodes) -> Result<void> {
+      input_ = ggml_new_tensor_1d(context, GGML_TYPE_F32, 4);
+      ggml_set_input(input_);
+      ggml_tensor* twice = ggml_map_custom1(context, ggml_add(context, input_, input_), count, 1, this);
+      ggml_build_forward_expand(nodes, twice);
+      g.cut(nodes);
+      output_ = ggml_map_custom1(context, ggml_scale_bias(context, twice, 1, 1), count, 1, this);
+      ggml_set_output(output_);
+      ggml_build_forward_expand(nodes, output_);
+      return {};
+    });
+    ASSERT_TRUE(graph) << graph.error().to_string();
+    graph_ = *std::move(graph);
+  }
+  void set(float first) {
+    const std::array<float, 4> values = {first, 2, 3, 4};
+    ASSERT_TRUE(graph_->set(input_, std::span<const float>(values)));
+  }
+  std::array<float, 4> output() const {
+    std::array<float, 4> values{};
+    EXPECT_TRUE(graph_->get(output_, std::span<float>(values)));
+    return values;
+  }
+
+  ggml_tensor* input_ = nullptr;
+  ggml_tensor* output_ = nullptr;
+  std::unique_ptr<Graph> graph_;
+  int n_counted_ = 0;
+  std::function<void()> on_count_;
+};
+
+TEST_F(GraphParts, OneAfterAnotherAreARun) {
+  set(1);
+  ASSERT_TRUE(graph_->run());
+  EXPECT_EQ(output(), (std::array<float, 4>{3, 5, 7, 9}));
+  set(10);
+  ASSERT_TRUE(graph_->run_parts(0, 1));
+  EXPECT_EQ(n_counted_, 3) << "only the first part was run";
+  // What else the device computes does not touch what the parts keep.
+  testing::Gemm gemm;
+  const auto region = make_region(testing::Gemm::kTotal);
+  const auto import = device_->import(*region, {0, testing::Gemm::kTotal});
+  ASSERT_TRUE(import && gemm.build(*device_, *import));
+  ASSERT_TRUE(gemm.graph().run());
+  ASSERT_TRUE(graph_->run_parts(1, 2));
+  EXPECT_EQ(output(), (std::array<float, 4>{21, 5, 7, 9}));
+  set(5);
+  ASSERT_TRUE(graph_->run_parts(0, 2));
+  EXPECT_EQ(output(), (std::array<float, 4>{11, 5, 7, 9}));
+}
+
+TEST_F(GraphParts, AreCancelledLikeARun) {
+  set(1);
+  std::atomic<bool> cancel{false};
+  on_count_ = [&] { cancel = true; };
+  const auto result = graph_->run_parts(0, 2, &cancel);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  EXPECT_EQ(n_counted_, 1) << "the second part was run";
+  on_count_ = nullptr;
+  cancel = false;
+  set(1);
+  ASSERT_TRUE(graph_->run_parts(0, 2, &cancel));
+  EXPECT_EQ(output(), (std::array<float, 4>{3, 5, 7, 9}));
 }
 
 TEST_F(GraphTest, AnErrorOfTheBuildComesBack) {

@@ -113,11 +113,12 @@ Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<boo
   return access_->finish(run());
 }
 
-Result<void> TransformerGraph::run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end) {
+Result<void> TransformerGraph::run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end,
+                                          const std::atomic<bool>* cancel) {
   const auto run = [&]() -> Result<void> {
     if (begin == 0) DW_TRY(set_inputs(input));
     DW_TRY(point_at(input));
-    return begin == 0 && end == n_layer_ ? graph_->run() : graph_->run_parts(begin, end);
+    return begin == 0 && end == n_layer_ ? graph_->run(cancel) : graph_->run_parts(begin, end, cancel);
   };
   return access_->finish(run());
 }

@@ -34,7 +34,8 @@ class TransformerGraph {
   Result<void> run(const PassInput& input, const std::atomic<bool>* cancel);
   /// Of a shape by layers: runs those from number `begin` to before `end`, and with the last one what comes after it.
   /// The first ones come first, and with the same input for all. Fails as Graph::run does.
-  Result<void> run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end);
+  Result<void> run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end,
+                          const std::atomic<bool>* cancel);
 
   /// The logits of the last run, for LogitsPlace::host; until the next run.
   Result<std::span<const float>> host_logits();
