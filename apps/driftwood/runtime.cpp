@@ -28,7 +28,7 @@ void RuntimeOptions::add_to(CLI::App* command) {
   command->add_flag("--strict", strict, "Results do not depend on what else is computed, whatever it costs");
   command
       ->add_option("--priority", priority,
-                   "Share of the passes among actors that wait for the same model: each step more doubles it")
+                   "Share among actors that wait for the same model: each step more doubles what its prompts have")
       ->check(CLI::Range(-int{kMostPriority}, int{kMostPriority}))
       ->capture_default_str();
   command->add_option("--max-memory", max_memory, "Most linear memory that a guest may have")

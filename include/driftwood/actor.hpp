@@ -67,8 +67,9 @@ struct ActorOptions {
 
   std::size_t memory_bytes = std::size_t{4} << 30;  ///< most linear memory, at most 4 GiB
   std::chrono::milliseconds run_time{0};            ///< of one message; past it the actor ends. 0: no limit
-  /// Among actors that wait for the same model: each step more doubles its share of the passes, in -8 to 8 (the
-  /// nearest, beyond). Nobody starves, and no result depends on it. Children of a fork have their parent's.
+  /// Among actors that wait for the same model, in -8 to 8 (the nearest, beyond): each step more doubles the share of
+  /// its prompts, among prompts and beside tokens that are generated, which are computed together. Nobody starves, and
+  /// no result depends on it. Children of a fork have their parent's.
   int priority = 0;
   std::uint32_t max_forks = 0;  ///< children that one message may ask for; 0: none
   std::vector<ActorId> peers;   ///< that it may send to, beside its parent and its children

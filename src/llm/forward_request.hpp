@@ -32,8 +32,8 @@ struct ForwardRequest {
   const std::atomic<bool>* cancel = nullptr;  ///< looked at between passes and, where a pass serves nobody else, in it
   /// Tokens, after each pass. Called while the caller waits, by whichever thread runs the pass, which it holds up.
   std::function<void(std::uint32_t done, std::uint32_t all)> progress;
-  /// Among requests that wait for the same model: each step more doubles the share; 0 for most. No result depends on
-  /// it.
+  /// Among requests that wait for the same model; 0 for most. Each step more doubles the share of a prompt, among
+  /// prompts and beside decoded tokens, which are computed together. No result depends on it.
   std::int8_t priority = 0;
 };
 

@@ -78,7 +78,7 @@ struct ModelPasses::State {
   std::unique_ptr<PackedWeights> packed;  ///< null: ggml's products
   std::mutex mutex;                       ///< of a pass, and of what follows
   GraphCache graphs{kGraphCacheBytes};
-  std::shared_ptr<TransformerGraph> piece_graph;  ///< of the piece that is on its way through the layers
+  std::shared_ptr<TransformerGraph> piece_graph;  ///< of the piece that is on its way through the layers, else null
 
   // Of the pass that is being made; kept for their memory.
   std::vector<PassSlice> order;
@@ -154,8 +154,8 @@ Result<std::shared_ptr<TransformerGraph>> ModelPasses::State::graph_of(const Gra
 }
 
 Result<void> ModelPasses::State::run(const PassPiece& piece, std::uint32_t end) {
-  place = LogitsPlace::delivered;
   const PassSlice slice{piece.job, piece.n_tokens};
+  place = piece.job->request().outputs == Outputs::top_k ? LogitsPlace::delivered : LogitsPlace::bound;
   const PassInput input = input_of({&slice, 1});
   if (piece.job->piece() == 0) {
     GraphShape wanted = shape();
@@ -276,8 +276,14 @@ void ModelPasses::run(const PassPiece& piece) {
   if (done && end < piece_layers()) {
     job.advance_layers(piece.n_tokens, end);
   } else {
+    state_->piece_graph.reset();
     settle({&job, piece.n_tokens}, done);
   }
+}
+
+void ModelPasses::give_up(const ForwardJob&) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  state_->piece_graph.reset();
 }
 
 void ModelPasses::drop_caches() {

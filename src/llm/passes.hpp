@@ -22,9 +22,11 @@ class Passes {
   /// use the same memory. No job's results depend on the others.
   virtual void run(std::span<const PassSlice> slices) = 0;
   /// Runs some more layers over a piece and advances its job, or fails it. Passes over other jobs may come in between,
-  /// but no piece of another job unless this one's is given up. A job's results do not show that they were cut. Only
-  /// where piece_layers() says so.
+  /// but no piece of another job unless this one's ends, fails or is given up. A job's results do not show that they
+  /// were cut. Only where piece_layers() says so.
   virtual void run(const PassPiece& piece) = 0;
+  /// The job's piece, which has had some layers, gets no more.
+  virtual void give_up(const ForwardJob& job) noexcept = 0;
 };
 
 /// How attention reads the KV rows; the results agree within rounding.
@@ -60,7 +62,8 @@ class ModelPasses final : public Passes {
   Result<void> start(ForwardJob& job) override;
   void run(std::span<const PassSlice> slices) override;
   void run(const PassPiece& piece) override;
-  /// Frees the graphs that were kept; no result depends on them.
+  void give_up(const ForwardJob& job) noexcept override;
+  /// Frees the graphs that were kept, but for that of a piece which has had some layers; no result depends on them.
   void drop_caches();
 
   const Model& model() const noexcept;

@@ -288,6 +288,7 @@ TEST_P(ForwardBatch, BeginsAnewAfterAPieceThatWasGivenUp) {
     ForwardJob job(given_up_request);
     ASSERT_TRUE(passes_->start(job));
     passes_->run(PassPiece{&job, job.left(), 1});
+    passes_->give_up(job);
   }
   ForwardJob job(cut_request);
   ASSERT_TRUE(passes_->start(job));

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -19,6 +20,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr std::uint32_t kLayers = 10;
+// Layers that take so long come one by one.
+constexpr std::chrono::microseconds kOneAtATime{1100};
 
 /// One request's thread has a memory of its own; the fake never looks into it.
 struct Requester {
@@ -66,12 +69,18 @@ class CountingPasses final : public Passes {
     EXPECT_TRUE(job.piece() == 0 || job.piece() == piece.n_tokens) << "another piece of the job";
     const std::uint32_t end = job.layers_done() + piece.n_layers;
     ASSERT_LE(end, kLayers);
+    std::this_thread::sleep_for(layer_time * piece.n_layers);
+    if (on_layers) on_layers(piece);
+    on_its_way_ = nullptr;
     if (failing == job.request().memory) return job.fail({ErrorCode::device_lost, "Gone.", {}});
-    if (on_layers) on_layers();
-    on_its_way_ = end == kLayers ? nullptr : &job;
+    if (end != kLayers) on_its_way_ = &job;
     if (end != kLayers) return job.advance_layers(piece.n_tokens, end);
     note({{job.request().memory, piece.n_tokens}});
     job.advance(piece.n_tokens);
+  }
+  void give_up(const ForwardJob& job) noexcept override {
+    EXPECT_EQ(on_its_way_, &job);
+    on_its_way_ = nullptr;
   }
 
   void hold() {
@@ -97,7 +106,8 @@ class CountingPasses final : public Passes {
   const Import* refused = nullptr;
   const Import* failing = nullptr;
   std::function<void()> on_pass;
-  std::function<void()> on_layers;
+  std::function<void(const PassPiece&)> on_layers;
+  std::chrono::microseconds layer_time{0};  ///< of a piece
 
  private:
   void note(std::vector<Slice> pass) {
@@ -230,6 +240,131 @@ TEST_F(ExecutorTest, ALongRequestEndsBetweenPassesWhenItIsCancelled) {
   EXPECT_EQ(executor_->statistics().cancelled, 1U);
 }
 
+TEST_F(ExecutorTest, AShortRequestIsServedBetweenTheLayersOfALargePrompt) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  Requester prompt(512), token(1);
+  Result<void> token_result;
+  std::jthread thread;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    if (piece.job->layers_done() != 2) return;
+    thread = run(token, token_result);
+    await_waiting(2);
+  };
+  ASSERT_TRUE(executor_->run(prompt.request));
+  thread.join();
+  EXPECT_TRUE(token_result);
+  EXPECT_THAT(sizes(), ElementsAre(1, 512));
+}
+
+TEST_F(ExecutorTest, ASmallPromptIsServedBetweenTheLayersOfALargeOne) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  Requester large(512), small(20);
+  Result<void> small_result;
+  std::jthread thread;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    if (piece.job->layers_done() != 2) return;
+    thread = run(small, small_result);
+    await_waiting(2);
+  };
+  ASSERT_TRUE(executor_->run(large.request));
+  thread.join();
+  EXPECT_TRUE(small_result);
+  EXPECT_THAT(sizes(), ElementsAre(20, 512));
+}
+
+TEST_F(ExecutorTest, WhoDecodesIsWokenBeforeThePieceAfterItsPass) {
+  make();
+  Requester first(1), token(1), prompt(2000);
+  Result<void> results[3];
+  passes_.hold();
+  auto leader = run(first, results[0]);
+  passes_.await(1);
+  std::atomic<bool> returned{false};
+  std::jthread decoder([&] {
+    results[1] = executor_->run(token.request);
+    returned = true;
+  });
+  await_waiting(2);
+  auto other = run(prompt, results[2]);
+  await_waiting(3);
+  // The first layers end only once the decoder has its token.
+  std::thread::id by;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    if (piece.job->layers_done() != 0 || piece.job->done() != 0) return;
+    by = std::this_thread::get_id();
+    while (!returned) std::this_thread::yield();
+  };
+  const auto prompts_thread = other.get_id();
+  passes_.release();
+  decoder.join();
+  other.join();
+  EXPECT_TRUE(results[1] && results[2]);
+  EXPECT_EQ(by, prompts_thread) << "who has the most to do leads";
+}
+
+TEST_F(ExecutorTest, APromptThatIsCancelledBetweenItsLayersEndsAndMakesWay) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  Requester prompt(2000), other(700);
+  passes_.on_layers = [&](const PassPiece& piece) {
+    if (piece.job->layers_done() == 3 && piece.job->done() != 0) prompt.cancel = true;
+  };
+  const auto result = executor_->run(prompt.request);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  EXPECT_THAT(result.error().message, HasSubstr("after 512 of 2000 tokens"));
+  EXPECT_EQ(executor_->statistics().cancelled, 1U);
+  EXPECT_TRUE(executor_->run(other.request)) << "another piece may begin";
+  EXPECT_THAT(sizes(), ElementsAre(512, 512, 188));
+}
+
+TEST_F(ExecutorTest, APromptThatFailsBetweenItsLayersFailsAlone) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  Requester prompt(2000), other(700);
+  Result<void> other_result;
+  std::jthread thread;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    if (piece.job->layers_done() != 3 || thread.joinable()) return;
+    thread = run(other, other_result);
+    await_waiting(2);
+    passes_.failing = &prompt.memory;
+  };
+  const auto result = executor_->run(prompt.request);
+  thread.join();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::device_lost);
+  EXPECT_TRUE(other_result);
+  EXPECT_THAT(sizes(), ElementsAre(512, 188));
+}
+
+TEST_F(ExecutorTest, ALeaderThatIsCancelledLeavesABegunPieceToItsOwner) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  Requester leader(2000), other(512);
+  Result<void> other_result;
+  std::jthread thread;
+  std::thread::id last;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    last = std::this_thread::get_id();
+    if (!thread.joinable()) {
+      thread = run(other, other_result);
+      await_waiting(2);
+    }
+    if (piece.job->request().memory == &other.memory && piece.job->layers_done() == 3) leader.cancel = true;
+  };
+  const auto result = executor_->run(leader.request);
+  const auto others_thread = thread.get_id();
+  thread.join();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  EXPECT_TRUE(other_result);
+  EXPECT_THAT(sizes(), ElementsAre(512, 512));
+  EXPECT_EQ(last, others_thread);
+}
+
 TEST_F(ExecutorTest, RefusesMoreThanMayWait) {
   make(2);
   Requester first(1), second(1), third(1);
@@ -290,7 +425,10 @@ TEST_F(ExecutorTest, RequestsOfOneMemoryAreNeverInOnePass) {
 /// Passes of a machine that takes 10 ms for decoded tokens and 100 us for each layer of a token of a prompt.
 class BatchFormerTest : public ::testing::Test {
  protected:
-  /// The slices of the next pass among `requesters`, each by its tokens; those that have none left get others.
+  using Clock = BatchFormer::Clock;
+
+  /// The slices of the next pass among `requesters`, each by its tokens, and the piece that ended after it; those that
+  /// have none left get others.
   std::map<const Requester*, std::uint32_t> pass(std::vector<Requester*> requesters) {
     std::vector<ForwardJob*> jobs;
     for (Requester* requester : requesters) {
@@ -298,18 +436,27 @@ class BatchFormerTest : public ::testing::Test {
       if (!job || job->left() == 0) job = std::make_unique<ForwardJob>(requester->request);
       jobs.push_back(job.get());
     }
-    const auto next = former_.next(jobs);
+    const auto next = former_.next(jobs, now_);
     std::map<const Requester*, std::uint32_t> slices;
-    double us = 10e3;
+    pass_us_ = next.empty() ? 0 : 10e3;
     for (const PassSlice& slice : next) {
       slices[of(slice.job)] = slice.n_tokens;
-      if (slice.job->left() > kShortRequest) us += 1e3 * slice.n_tokens;
+      if (slice.job->left() > kShortRequest) pass_us_ += 1e3 * slice.n_tokens;
       slice.job->advance(slice.n_tokens);
     }
-    if (!next.empty()) former_.note(us);
+    if (!next.empty()) former_.note(pass_us_);
     run_piece(slices);
     EXPECT_FALSE(slices.empty() && piece_us_ == 0) << "a pass of nothing";
+    wait(pass_us_ + piece_us_);
     return slices;
+  }
+  /// Passes until some tokens have had all layers.
+  std::map<const Requester*, std::uint32_t> passes(const std::vector<Requester*>& requesters) {
+    for (std::uint32_t i = 0; i < kLayers; ++i) {
+      if (auto slices = pass(requesters); !slices.empty()) return slices;
+    }
+    ADD_FAILURE() << "nothing ends";
+    return {};
   }
   const Requester* of(const ForwardJob* job) const {
     return std::ranges::find(jobs_, job, [](const auto& entry) { return entry.second.get(); })->first;
@@ -321,16 +468,35 @@ class BatchFormerTest : public ::testing::Test {
     if (!piece) return;
     ASSERT_GE(piece->n_layers, 1U);
     piece_us_ = 100.0 * piece->n_tokens * piece->n_layers;
-    former_.note_piece(piece_us_);
     const std::uint32_t end = piece->job->layers_done() + piece->n_layers;
     ASSERT_LE(end, kLayers);
-    if (end != kLayers) return piece->job->advance_layers(piece->n_tokens, end);
-    slices[of(piece->job)] = piece->n_tokens;
-    piece->job->advance(piece->n_tokens);
+    if (end != kLayers) {
+      piece->job->advance_layers(piece->n_tokens, end);
+    } else {
+      slices[of(piece->job)] = piece->n_tokens;
+      piece->job->advance(piece->n_tokens);
+    }
+    former_.note_piece(piece_us_);
+  }
+  void wait(double us) {
+    now_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(us));
+  }
+  /// How much later `decoder` has tokens beside `prompt`, as a part of what a pass takes: over some passes.
+  double delay(Requester& decoder, Requester& prompt) {
+    for (int i = 0; i < 20; ++i) pass({&decoder});
+    for (int i = 0; i < 20; ++i) pass({&decoder, &prompt});
+    double pieces = 0;
+    for (int i = 0; i < 1000; ++i) {
+      EXPECT_TRUE(pass({&decoder, &prompt}).contains(&decoder));
+      pieces += piece_us_;
+    }
+    return pieces / (1000 * 10e3);
   }
 
   BatchFormer former_{{.chunk = 512, .max_sequences = 8, .piece_layers = kLayers}};
-  double piece_us_ = 0;  ///< of the last pass's piece
+  Clock::time_point now_{std::chrono::hours(1)};
+  double pass_us_ = 0;   ///< of the last pass's slices
+  double piece_us_ = 0;  ///< of its piece
   std::map<Requester*, std::unique_ptr<ForwardJob>> jobs_;
 };
 
@@ -359,38 +525,146 @@ TEST_F(BatchFormerTest, APieceGoesOnThoughOthersHadLess) {
   EXPECT_GT(had[&first], 100U);
 }
 
-TEST_F(BatchFormerTest, APieceEndsAtOnceWhenNobodyDecodesAnyMore) {
-  Requester decoder(1), prompt(4000);
+TEST_F(BatchFormerTest, PiecesGrowToWholeChunksWhenNobodyDecodesAnyMore) {
+  Requester decoder(1), prompt(100000);
   for (int i = 0; i < 5; ++i) pass({&decoder});
-  while (!jobs_[&prompt] || jobs_[&prompt]->layers_done() == 0) pass({&decoder, &prompt});
-  for (int i = 0; i < 5; ++i) pass({&prompt});
-  EXPECT_EQ(jobs_[&prompt]->piece(), 0U);
-  EXPECT_EQ(pass({&prompt}).at(&prompt), 512U);
+  for (int i = 0; i < 5; ++i) pass({&decoder, &prompt});
+  std::uint32_t last = 0;
+  const auto stopped = now_;
+  while (last < 512) {
+    const auto slices = passes({&prompt});
+    EXPECT_GE(slices.at(&prompt), last);
+    last = slices.at(&prompt);
+    ASSERT_LE(now_ - stopped, std::chrono::seconds(2));
+  }
 }
 
-TEST_F(BatchFormerTest, APromptTakesWholeChunksWhereNobodyDecodes) {
-  Requester decoder(1), prompt(4000);
+TEST_F(BatchFormerTest, WhoDecodedLastAndBringsAPromptIsNotWaitedFor) {
+  Requester actor(1);
+  for (int i = 0; i < 5; ++i) pass({&actor});
+  actor.tokens.resize(4000);
+  actor.request.tokens = actor.tokens;
+  EXPECT_EQ(passes({&actor}).at(&actor), 512U);
+}
+
+TEST_F(BatchFormerTest, WhoThinksBetweenTokensWaitsForNoMoreThanHalfItsTime) {
+  for (const double think_us : {2e3, 20e3, 100e3}) {
+    Requester decoder(1), prompt(1'000'000);
+    for (int i = 0; i < 5; ++i) pass({&decoder});
+    const auto begin = now_;
+    std::uint32_t done = 0;
+    for (int i = 0; i < 50; ++i) {
+      const auto slices = pass({&decoder, &prompt});
+      if (slices.contains(&prompt)) done += slices.at(&prompt);
+      const auto back = now_ + std::chrono::microseconds(static_cast<int>(think_us)) -
+                        std::chrono::microseconds(static_cast<int>(piece_us_));
+      while (now_ < back) {
+        for (const auto& [requester, n] : pass({&prompt})) done += n;
+      }
+      const double waited = std::chrono::duration<double, std::micro>(now_ - back).count();
+      EXPECT_LE(waited, (10e3 + think_us) / 2 + 1) << "a token after " << think_us << " us";
+    }
+    const double us = std::chrono::duration<double, std::micro>(now_ - begin).count();
+    EXPECT_GE(1e3 * done, 0.8 * (us - 50 * 10e3)) << "the prompt has the time between";
+  }
+}
+
+TEST_F(BatchFormerTest, WhoComesWhileALargeChunkIsOnItsWayWaitsForOneLayerAndHasItsShareThen) {
+  Requester decoder(1), prompt(100000);
+  pass({&prompt});
+  pass({&prompt});
+  ASSERT_EQ(jobs_[&prompt]->piece(), 512U);
+  EXPECT_LE(piece_us_, 512 * 100);
+  double pieces = 0;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(pass({&decoder, &prompt}).contains(&decoder));
+    EXPECT_LE(piece_us_, 512 * 100) << "one layer";
+    pieces += piece_us_;
+  }
+  EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
+}
+
+TEST_F(BatchFormerTest, PiecesAreNoLargerThanAChunk) {
+  former_ = BatchFormer({.chunk = 8, .max_sequences = 8, .piece_layers = kLayers});
+  Requester decoder(1), prompt(20);
   for (int i = 0; i < 5; ++i) pass({&decoder});
-  for (int i = 0; i < 4; ++i) pass({&prompt});
-  EXPECT_EQ(pass({&prompt}).at(&prompt), 512U);
+  while (!jobs_[&prompt] || jobs_[&prompt]->left() != 0) {
+    const auto slices = pass({&decoder, &prompt});
+    EXPECT_LE(slices.contains(&prompt) ? slices.at(&prompt) : 0, 8U);
+  }
+  jobs_.clear();
+  now_ += std::chrono::minutes(1);
+  for (const std::uint32_t n : {8U, 8U, 4U}) EXPECT_EQ(passes({&prompt}).at(&prompt), n);
+}
+
+TEST_F(BatchFormerTest, OnlyWhatIsAPieceOnItsWayIsMeasured) {
+  Requester decoder(1), prompt(100000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  for (int i = 0; i < 50; ++i) pass({&decoder, &prompt});
+  // One that failed at once, and beginnings with which graphs are made.
+  const auto step = [&](double us, bool fails) {
+    former_.note(10e3);
+    const auto piece = former_.piece();
+    ASSERT_TRUE(piece);
+    if (fails) piece->job->fail({ErrorCode::device_lost, "Gone.", {}});
+    former_.note_piece(us);
+  };
+  const std::vector<Requester*> both = {&decoder, &prompt};
+  for (int i = 0; i < 20; ++i) {
+    std::vector<std::unique_ptr<ForwardJob>> jobs;
+    for (Requester* requester : both) jobs.push_back(std::make_unique<ForwardJob>(requester->request));
+    if (i % 2 == 0) jobs[1]->advance_layers(16, 3);
+    ForwardJob* const list[] = {jobs[0].get(), jobs[1].get()};
+    former_.next(list, now_);
+    step(i % 2 == 0 ? 1 : 1e6, i % 2 == 0);
+  }
+  jobs_.clear();
+  for (int i = 0; i < 20; ++i) {
+    pass({&decoder, &prompt});
+    EXPECT_GE(piece_us_, 1.6e3);
+    EXPECT_LE(piece_us_, 5e3);
+  }
 }
 
 TEST_F(BatchFormerTest, PromptsTakeTurns) {
   Requester large(20000), small(1000);
-  for (int i = 0; i < 6; ++i) pass({&large});
-  std::uint32_t passes = 0;
-  for (std::uint32_t done = 0; done < 1000; ++passes) {
-    const auto slices = pass({&large, &small});
+  for (int i = 0; i < 6; ++i) passes({&large});
+  std::uint32_t rounds = 0;
+  for (std::uint32_t done = 0; done < 1000; ++rounds) {
+    const auto slices = passes({&large, &small});
     if (slices.contains(&small)) done += slices.at(&small);
-    ASSERT_LE(passes, 4U) << "the one that came later waits for the other";
+    ASSERT_LE(rounds, 4U) << "the one that came later waits for the other";
   }
+}
+
+TEST_F(BatchFormerTest, EachStepOfPriorityDoublesWhatAPromptHasBesideDecodedTokens) {
+  for (const int step : {-5, -4, -1, 0, 1, 2, 3}) {
+    for (const int decoders : {-3, 0, 4}) {
+      Requester decoder(1, static_cast<std::int8_t>(decoders));
+      Requester prompt(1'000'000, static_cast<std::int8_t>(decoders + step));
+      const double wanted = 0.5 * std::exp2(step);
+      EXPECT_NEAR(delay(decoder, prompt) / wanted, 1, 0.25) << step << " above " << decoders;
+      jobs_.clear();
+    }
+  }
+}
+
+TEST_F(BatchFormerTest, TheMostUrgentDecoderSaysWhatAPromptMayHave) {
+  Requester urgent(1, 3), plain(1), prompt(1'000'000, 3);
+  for (int i = 0; i < 20; ++i) pass({&urgent, &plain, &prompt});
+  double pieces = 0;
+  for (int i = 0; i < 100; ++i) {
+    pass({&urgent, &plain, &prompt});
+    pieces += piece_us_;
+  }
+  EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
 }
 
 TEST_F(BatchFormerTest, PriorityGivesAShareAndStarvesNobody) {
   Requester urgent(100000, 2), plain(100000);
   std::uint32_t had[2] = {};
   for (int i = 0; i < 50; ++i) {
-    for (const auto& [requester, n] : pass({&urgent, &plain})) had[requester == &urgent ? 0 : 1] += n;
+    for (const auto& [requester, n] : passes({&urgent, &plain})) had[requester == &urgent ? 0 : 1] += n;
   }
   EXPECT_NEAR(static_cast<double>(had[0]) / had[1], 4.0, 0.5);
 }
@@ -399,7 +673,7 @@ TEST_F(BatchFormerTest, TheLeastPriorityBesideTheMostStillGetsOn) {
   Requester urgent(4'000'000, kMostPriority), patient(1000, -kMostPriority);
   std::uint32_t had[2] = {};
   for (int i = 0; i < 500; ++i) {
-    for (const auto& [requester, n] : pass({&urgent, &patient})) had[requester == &urgent ? 0 : 1] += n;
+    for (const auto& [requester, n] : passes({&urgent, &patient})) had[requester == &urgent ? 0 : 1] += n;
   }
   EXPECT_GT(had[1], 0U);
   EXPECT_GT(had[0], 100 * had[1]);

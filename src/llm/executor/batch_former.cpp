@@ -8,8 +8,14 @@ namespace driftwood {
 
 namespace {
 
-// Passes for which those who decode are thought to come back, though they are not there.
-constexpr std::uint32_t kDecodersLinger = 2;
+// Where nobody decodes: layers that take this long at a time leave little to win by more.
+constexpr double kStepUs = 1e3;
+// Who has not been there for so long does not decode any more.
+constexpr std::chrono::seconds kForgotten{10};
+
+int priority_of(const ForwardJob& job) {
+  return std::clamp<int>(job.request().priority, -int{kMostPriority}, int{kMostPriority});
+}
 
 }  // namespace
 
@@ -19,34 +25,25 @@ double BatchFormer::time_of(const ForwardJob& job) const {
 }
 
 void BatchFormer::charge(const PassSlice& slice) {
-  const double weight =
-      std::exp2(std::clamp(slice.job->request().priority, static_cast<std::int8_t>(-kMostPriority), kMostPriority));
-  times_[slice.job->request().memory] = time_of(*slice.job) + slice.n_tokens / weight;
+  times_[slice.job->request().memory] = time_of(*slice.job) + slice.n_tokens / std::exp2(priority_of(*slice.job));
 }
 
 void BatchFormer::take(ForwardJob& job, std::uint32_t n_tokens) {
+  priority_ = slices_.empty() ? priority_of(job) : std::max(priority_, priority_of(job));
   slices_.push_back({&job, n_tokens});
   charge(slices_.back());
 }
 
-bool BatchFormer::somebody_decodes() const noexcept { return n_short_ != 0 || since_short_ <= kDecodersLinger; }
-
-void BatchFormer::take_chunk() {
-  std::ranges::stable_sort(long_, {}, [this](const ForwardJob* job) { return time_of(*job); });
-  std::uint32_t taken = 0;
-  for (ForwardJob* job : long_) {
-    // One more than the shorts may have: a crowd of them does not keep prompts out.
-    if (taken == limits_.chunk || slices_.size() > limits_.max_sequences) break;
-    if (limits_.piece_layers == 0 && taken != 0) break;
-    const std::uint32_t n = std::min(job->left(), limits_.chunk - taken);
-    take(*job, n);
-    taken += n;
-  }
-  took_chunk_ = taken != 0;
+ForwardJob* BatchFormer::foremost() const {
+  if (long_.empty()) return nullptr;
+  return *std::ranges::min_element(long_, {}, [this](const ForwardJob* job) { return time_of(*job); });
 }
 
-std::span<const PassSlice> BatchFormer::next(std::span<ForwardJob* const> jobs) {
-  slices_.clear();
+void BatchFormer::sort(std::vector<ForwardJob*>& jobs) const {
+  std::ranges::stable_sort(jobs, {}, [this](const ForwardJob* job) { return time_of(*job); });
+}
+
+void BatchFormer::sort_out(std::span<ForwardJob* const> jobs) {
   short_.clear();
   long_.clear();
   begun_ = nullptr;
@@ -58,44 +55,106 @@ std::span<const PassSlice> BatchFormer::next(std::span<ForwardJob* const> jobs) 
       (job->left() <= kShortRequest ? short_ : long_).push_back(job);
     }
     least = std::min(least, time_of(*job));
+    if (job->request().tokens.size() > kShortRequest) decoded_.erase(job->request().memory);
   }
   if (!jobs.empty()) now_ = least;
   std::erase_if(times_, [this](const auto& entry) { return entry.second <= now_; });
+}
 
-  if (short_.size() > limits_.max_sequences) {
-    std::ranges::stable_sort(short_, {}, [this](const ForwardJob* job) { return time_of(*job); });
-  }
+void BatchFormer::take_short(Clock::time_point now) {
+  if (short_.size() > limits_.max_sequences) sort(short_);
   n_short_ = 0;
   for (ForwardJob* job : short_) {
     if (slices_.size() == limits_.max_sequences) break;
     n_short_ += job->left();
     take(*job, job->left());
+    // Else it is what is left of a prompt.
+    if (job->request().tokens.size() <= kShortRequest) decoded_[job->request().memory] = now;
   }
-  since_short_ = short_.empty() ? (since_short_ == UINT32_MAX ? since_short_ : since_short_ + 1) : 0;
-  took_chunk_ = false;
-  if (limits_.piece_layers == 0 || (begun_ == nullptr && !somebody_decodes())) take_chunk();
+}
+
+void BatchFormer::look_for_decoders(Clock::time_point now) {
+  undecoded_us_ = INFINITY;
+  std::erase_if(decoded_, [&](const auto& entry) {
+    undecoded_us_ = std::min(undecoded_us_, std::chrono::duration<double, std::micro>(now - entry.second).count());
+    return now - entry.second > kForgotten;
+  });
+}
+
+void BatchFormer::take_small() {
+  std::uint32_t room = std::min({kSmallPrompts, limits_.chunk, pace_.tokens_within(limits_.piece_layers, spare_us())});
+  small_.clear();
+  std::ranges::copy_if(long_, std::back_inserter(small_), [room](const auto* job) { return job->left() <= room; });
+  sort(small_);
+  for (ForwardJob* job : small_) {
+    if (slices_.size() > limits_.max_sequences) break;
+    if (job->left() > room) continue;
+    room -= job->left();
+    take(*job, job->left());
+    took_prompts_ = true;
+  }
+}
+
+void BatchFormer::take_chunk() {
+  // One more than the shorts may have: a crowd of them does not keep prompts out.
+  if (ForwardJob* const job = foremost()) take(*job, std::min(job->left(), limits_.chunk));
+  took_prompts_ = !long_.empty();
+}
+
+std::span<const PassSlice> BatchFormer::next(std::span<ForwardJob* const> jobs, Clock::time_point now) {
+  slices_.clear();
+  took_prompts_ = false;
+  sort_out(jobs);
+  take_short(now);
+  look_for_decoders(now);
+  if (limits_.piece_layers == 0) {
+    take_chunk();
+  } else {
+    take_small();
+  }
   return slices_;
+}
+
+double BatchFormer::share_of(const ForwardJob& job) const {
+  return slices_.empty() ? 1 : std::exp2(priority_of(job) - priority_);
+}
+
+std::uint32_t BatchFormer::tokens_of_new_piece(const ForwardJob& job) const {
+  const std::uint32_t most = std::min(job.left(), limits_.chunk);
+  // Whoever comes back waits for a layer.
+  const std::uint32_t in_a_layer = pace_.tokens_within(1, spare_us());
+  if (in_a_layer >= most) return most;
+  return std::bit_floor(std::min(most, std::max(in_a_layer, pace_.piece_tokens(share_of(job)))));
 }
 
 std::optional<PassPiece> BatchFormer::piece() {
   piece_.reset();
-  if (begun_ != nullptr) {
-    const std::uint32_t n = begun_->piece();
-    piece_ = {begun_, n, somebody_decodes() ? pace_.layers(n) : limits_.piece_layers};
-    piece_->n_layers = std::min(piece_->n_layers, limits_.piece_layers - begun_->layers_done());
-  } else if (limits_.piece_layers != 0 && somebody_decodes() && !long_.empty()) {
-    ForwardJob* const job = *std::ranges::min_element(long_, {}, [this](const auto* other) { return time_of(*other); });
-    const std::uint32_t n = std::min(pace_.piece_tokens(), std::bit_floor(job->left()));
-    piece_ = {job, n, pace_.layers(n)};
-    charge({job, n});
+  if (limits_.piece_layers == 0) return piece_;
+  ForwardJob* job = begun_;
+  if (job == nullptr) {
+    // Some were small, and in the pass.
+    std::erase_if(long_, [](const ForwardJob* other) { return other->ended(); });
+    job = foremost();
+    if (job == nullptr) return piece_;
   }
+  const std::uint32_t n_tokens = begun_ != nullptr ? begun_->piece() : tokens_of_new_piece(*job);
+  const std::uint32_t n_layers = slices_.empty() ? pace_.layers_within(n_tokens, std::min(kStepUs, spare_us()))
+                                                 : pace_.layers(n_tokens, share_of(*job));
+  if (n_layers == 0) return piece_;
+  if (begun_ == nullptr) charge({job, n_tokens});
+  piece_layers_done_ = job->layers_done();
+  piece_ = {job, n_tokens, std::min(n_layers, limits_.piece_layers - piece_layers_done_)};
   return piece_;
 }
 
 void BatchFormer::note(double us) {
-  if (n_short_ != 0 && !took_chunk_) pace_.note_decoded(n_short_, us);
+  if (n_short_ != 0 && !took_prompts_) pace_.note_decoded(n_short_, us);
 }
 
-void BatchFormer::note_piece(double us) { pace_.note_piece(piece_->n_tokens, piece_->n_layers, us); }
+void BatchFormer::note_piece(double us) {
+  // The first layers of a piece may come with the making of its graph; those that failed say nothing.
+  if (piece_layers_done_ == 0 || !piece_->job->result()) return;
+  pace_.note_piece(piece_->n_tokens, piece_->n_layers, us);
+}
 
 }  // namespace driftwood

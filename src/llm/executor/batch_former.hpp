@@ -1,13 +1,16 @@
 // Which tokens of the requests that wait go into the next pass.
 //
-// Short requests (decoded tokens) all go in. Long ones (prompts) go in by whole chunks
-// where nobody decodes. Where somebody does, a piece of one prompt goes through the
-// layers meanwhile, after each pass as many as the Pace allows. Where not all fit, those
-// go first whose actor has had the least so far, weighted by priority (start-time fair
-// queueing): so nobody starves, and a long prompt takes turns with others.
+// Short requests (decoded tokens) all go in, and where nobody decodes, small prompts whole.
+// A large prompt goes through the layers by pieces, some layers at a time, so that whoever
+// comes meanwhile waits for some layers at most: beside passes as many as the Pace allows,
+// scaled by priority; without any as many as are worth the trouble.
+// Where not all fit, those go first whose actor has had the least so far, weighted by
+// priority (start-time fair queueing): so nobody starves, and a long prompt takes turns
+// with others.
 // One thread at a time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,9 +24,13 @@ namespace driftwood {
 
 /// Requests with no more tokens left than this are short.
 inline constexpr std::uint32_t kShortRequest = 4;
+/// Tokens of prompts that may go through all layers at once; more do not make a token cheaper.
+inline constexpr std::uint32_t kSmallPrompts = 32;
 
 class BatchFormer {
  public:
+  using Clock = std::chrono::steady_clock;
+
   struct Limits {
     std::uint32_t chunk = 512;          ///< most tokens of prompts in a pass
     std::uint32_t max_sequences = 256;  ///< in a pass
@@ -32,13 +39,11 @@ class BatchFormer {
 
   explicit BatchFormer(const Limits& limits) : limits_(limits), pace_(limits.piece_layers) {}
 
-  /// Slices of the next pass; `jobs` are started and have tokens left. May be empty: then there is a piece.
-  std::span<const PassSlice> next(std::span<ForwardJob* const> jobs);
-  /// What may come between the last slices, which were run and noted, and the next ones.
+  /// Slices of a pass that begins now; `jobs` are started and have tokens left. May be empty: then there is a piece.
+  std::span<const PassSlice> next(std::span<ForwardJob* const> jobs, Clock::time_point now);
+  /// What may come between the last slices, which were run and noted, and the next ones. While all jobs still live.
   std::optional<PassPiece> piece();
-  /// Nobody has come for some time: those who decoded are not thought to come back.
-  void forget_decoders() noexcept { since_short_ = UINT32_MAX; }
-  /// The last slices, or the last piece, were run in this time.
+  /// The last slices, or the last piece, were run in this time. While all jobs still live.
   void note(double us);
   void note_piece(double us);
 
@@ -48,20 +53,35 @@ class BatchFormer {
   double time_of(const ForwardJob& job) const;
   void charge(const PassSlice& slice);
   void take(ForwardJob& job, std::uint32_t n_tokens);
-  bool somebody_decodes() const noexcept;
+  /// Of the long ones; null: there is none.
+  ForwardJob* foremost() const;
+  void sort(std::vector<ForwardJob*>& jobs) const;
+  void sort_out(std::span<ForwardJob* const> jobs);
+  void take_short(Clock::time_point now);
+  void take_small();
   void take_chunk();
+  void look_for_decoders(Clock::time_point now);
+  /// What may be run now though it cannot be interrupted.
+  double spare_us() const { return Pace::beside(undecoded_us_, 1); }
+  double share_of(const ForwardJob& job) const;
+  std::uint32_t tokens_of_new_piece(const ForwardJob& job) const;
 
   Limits limits_;
   Pace pace_;
   std::unordered_map<Flow, double> times_;  ///< virtual: tokens had, over the weight; of actors that are ahead of now_
   double now_ = 0;                          ///< where actors begin that come anew
-  std::uint32_t since_short_ = UINT32_MAX;  ///< passes without a short request
-  std::uint32_t n_short_ = 0;               ///< tokens of the last pass
-  bool took_chunk_ = false;                 ///< in the last pass
-  ForwardJob* begun_ = nullptr;             ///< whose piece is on its way
-  std::optional<PassPiece> piece_;          ///< the last one
+  /// When those who decode had their last pass. An actor that brings a prompt is none of them.
+  std::unordered_map<Flow, Clock::time_point> decoded_;
+  double undecoded_us_ = 0;              ///< since anybody decoded; infinite: nobody does
+  std::uint32_t n_short_ = 0;            ///< tokens of the last pass
+  bool took_prompts_ = false;            ///< in the last pass
+  int priority_ = 0;                     ///< the highest in the last pass
+  ForwardJob* begun_ = nullptr;          ///< whose piece is on its way
+  std::optional<PassPiece> piece_;       ///< the last one
+  std::uint32_t piece_layers_done_ = 0;  ///< that it had before
   std::vector<ForwardJob*> short_;
   std::vector<ForwardJob*> long_;
+  std::vector<ForwardJob*> small_;
   std::vector<PassSlice> slices_;
 };
 

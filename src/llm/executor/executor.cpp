@@ -90,24 +90,42 @@ void Executor::leave(Ticket& ticket) {
 }
 
 void Executor::lead(Ticket& own, std::unique_lock<std::mutex>& lock) noexcept {
-  if (!std::exchange(led_, true) && Clock::now() - last_end_ > last_took_) former_.forget_decoders();
+  led_ = true;
   for (;;) {
-    gather(lock);
-    admit(lock);
-    run_pass(lock);
-    std::vector<Ticket*> others = collect_ended(own);
-    const bool done = own.job->ended();
-    Ticket* heir = nullptr;
-    if (done && !active_.empty()) heir = active_.front();
-    if (done && heir == nullptr && !waiting_.empty()) heir = waiting_.front();
-    if (done && heir == nullptr) led_ = false;
-    lock.unlock();
-    for (Ticket* ticket : others) ticket->tell(Ticket::ended);
-    // From here on, another thread may lead.
-    if (heir != nullptr) heir->tell(Ticket::lead);
-    lock.lock();
-    if (done) return;
+    // Who led before may have left a piece.
+    if (!piece_) {
+      gather(lock);
+      admit(lock);
+      run_pass(lock);
+      if (wake_ended(own, lock)) return;
+    }
+    if (piece_) {
+      run_piece(lock);
+      if (wake_ended(own, lock)) return;
+    }
   }
+}
+
+bool Executor::wake_ended(const Ticket& own, std::unique_lock<std::mutex>& lock) {
+  const std::vector<Ticket*> others = collect_ended(own);
+  const bool done = own.job->ended();
+  Ticket* const next = done ? heir() : nullptr;
+  if (done && next == nullptr) led_ = false;
+  if (others.empty() && !done) return false;
+  lock.unlock();
+  for (Ticket* ticket : others) ticket->tell(Ticket::ended);
+  // From here on, another thread may lead.
+  if (next != nullptr) next->tell(Ticket::lead);
+  lock.lock();
+  return done;
+}
+
+Executor::Ticket* Executor::heir() const {
+  // Whose piece is next has the most to do: it leads for long.
+  const auto same = [this](const Ticket* ticket) { return piece_ && &*ticket->job == piece_->job; };
+  if (const auto found = std::ranges::find_if(active_, same); found != active_.end()) return *found;
+  if (!active_.empty()) return active_.front();
+  return waiting_.empty() ? nullptr : waiting_.front();
 }
 
 void Executor::gather(std::unique_lock<std::mutex>& lock) {
@@ -139,6 +157,7 @@ void Executor::admit(std::unique_lock<std::mutex>& lock) {
   for (std::size_t i = 0; i < active_.size(); ++i) {
     ForwardJob& job = *active_[i]->job;
     if (job.cancelled()) {
+      if (job.piece() != 0) passes_.give_up(job);
       job.fail_cancelled();
     } else if (i >= before) {
       if (auto started = passes_.start(job); !started) job.fail(std::move(started).error());
@@ -155,32 +174,43 @@ void Executor::admit(std::unique_lock<std::mutex>& lock) {
 void Executor::run_pass(std::unique_lock<std::mutex>& lock) {
   if (jobs_.empty()) return;
   lock.unlock();
-  const auto slices = former_.next(jobs_);
+  const auto begin = Clock::now();
+  const auto slices = former_.next(jobs_, begin);
   std::uint64_t n_tokens = 0;
   for (const PassSlice& slice : slices) n_tokens += slice.n_tokens;
-  const auto begin = Clock::now();
-  auto end = begin;
-  if (!slices.empty()) {
-    passes_.run(slices);
-    end = Clock::now();
-    former_.note(microseconds_between(begin, end));
-  }
-  const auto piece = former_.piece();
-  if (piece) {
-    const auto piece_begin = end;
-    const std::uint32_t done = piece->job->done();
-    passes_.run(*piece);
-    end = Clock::now();
-    former_.note_piece(microseconds_between(piece_begin, end));
-    n_tokens += piece->job->done() - done;
-  }
+  if (!slices.empty()) passes_.run(slices);
+  const auto end = Clock::now();
+  if (!slices.empty()) former_.note(microseconds_between(begin, end));
+  piece_ = former_.piece();
   lock.lock();
+  last_took_ = Clock::duration::zero();
+  if (slices.empty()) return;
   last_end_ = end;
   last_took_ = end - begin;
   ++statistics_.passes;
   statistics_.tokens += n_tokens;
-  ++statistics_.by_sequences[ExecutorStatistics::bucket(slices.size() + (piece ? 1 : 0))];
+  ++statistics_.by_sequences[ExecutorStatistics::bucket(slices.size())];
   statistics_.passes_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(end - begin).count());
+}
+
+void Executor::run_piece(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  const ForwardJob& job = *piece_->job;
+  const std::uint32_t done = job.done();
+  const auto begin = Clock::now();
+  passes_.run(*piece_);
+  const auto end = Clock::now();
+  former_.note_piece(microseconds_between(begin, end));
+  const std::uint32_t n_tokens = job.done() - done;
+  lock.lock();
+  piece_.reset();
+  last_end_ = end;
+  last_took_ += end - begin;
+  statistics_.passes_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(end - begin).count());
+  if (n_tokens == 0) return;
+  ++statistics_.passes;
+  statistics_.tokens += n_tokens;
+  ++statistics_.by_sequences[ExecutorStatistics::bucket(1)];
 }
 
 std::vector<Executor::Ticket*> Executor::collect_ended(const Ticket& own) {

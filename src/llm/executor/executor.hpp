@@ -6,7 +6,7 @@
 // that is alone runs its passes itself, with no switch to another.
 // Those whose requests ended with the last pass are likely to be back at once: the
 // leader waits for them for a fraction of what that pass took, so that threads in lock
-// step really share their passes.
+// step really share their passes. They are woken before a piece of a prompt is run.
 //
 // Any thread may call. The Passes must outlive it, and so it must its callers.
 #pragma once
@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "core/error.hpp"
@@ -55,8 +56,12 @@ class Executor {
   void gather(std::unique_lock<std::mutex>& lock);
   void admit(std::unique_lock<std::mutex>& lock);
   void run_pass(std::unique_lock<std::mutex>& lock);
+  void run_piece(std::unique_lock<std::mutex>& lock);
+  /// Wakes those who have ended; the leader, when its own has, makes another lead. Whether it has.
+  bool wake_ended(const Ticket& own, std::unique_lock<std::mutex>& lock);
   /// Takes out the active ones that have ended, and returns those that are not the leader's own.
   std::vector<Ticket*> collect_ended(const Ticket& own);
+  Ticket* heir() const;
   bool in_use(const Import* memory) const;
 
   Passes& passes_;
@@ -69,13 +74,14 @@ class Executor {
   std::vector<Ticket*> active_;          ///< started; only the leader touches their jobs
   std::vector<const Import*> expected_;  ///< whose requests ended with the last pass and that are not back yet
   bool led_ = false;
-  Clock::time_point last_end_;  ///< of a pass
-  Clock::duration last_took_{0};
+  Clock::time_point last_end_;    ///< of a pass
+  Clock::duration last_took_{0};  ///< that pass and the piece after it
   ExecutorStatistics statistics_;
 
   // The leader's.
   BatchFormer former_;
   std::vector<ForwardJob*> jobs_;
+  std::optional<PassPiece> piece_;  ///< to be run next
 };
 
 }  // namespace driftwood

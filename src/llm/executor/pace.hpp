@@ -12,10 +12,18 @@ class Pace {
  public:
   explicit Pace(std::uint32_t n_layers) : n_layers_(n_layers) {}
 
-  /// Tokens of a piece that begins now.
-  std::uint32_t piece_tokens() const;
-  /// Layers, at least one, for a piece of so many tokens.
-  std::uint32_t layers(std::uint32_t n_tokens) const;
+  /// What a prompt may take beside decoded tokens that take `us`; `share` scales it, 1 among equals.
+  static double beside(double us, double share) noexcept;
+
+  /// Tokens of a piece that begins beside decoded tokens.
+  std::uint32_t piece_tokens(double share) const;
+  /// Layers for a piece of so many tokens, after a pass of decoded tokens. 0: none yet; one that takes longer than what
+  /// it may comes once several passes have allowed it.
+  std::uint32_t layers(std::uint32_t n_tokens, double share);
+  /// Layers, at least one, that take about `us`, or where that is longer, what is allowed beside decoded tokens.
+  std::uint32_t layers_within(std::uint32_t n_tokens, double us) const;
+  /// Most tokens of a prompt that go through so many layers within `us`.
+  std::uint32_t tokens_within(std::uint32_t n_layers, double us) const;
 
   /// What a pass of decoded tokens alone took.
   void note_decoded(std::uint32_t n_tokens, double us);
@@ -23,13 +31,15 @@ class Pace {
   void note_piece(std::uint32_t n_tokens, std::uint32_t n_layers, double us);
 
  private:
-  /// Tokens times layers.
-  double allowance() const;
+  /// Of a prompt; 0: nothing is known.
+  double token_layer_us() const;
+  std::uint32_t bounded(double layers) const;
 
   std::uint32_t n_layers_;
   double decoded_us_ = 0;  ///< a pass of n_decoded_ tokens; 0: not known
   std::uint32_t n_decoded_ = 0;
   double token_layer_us_ = 0;  ///< 0: not known
+  double saved_us_ = 0;        ///< allowed by passes after which nothing was run, because a layer takes more
 };
 
 }  // namespace driftwood

@@ -12,8 +12,8 @@ struct ExecutorStatistics {
   std::uint64_t requests = 0;   ///< that ended, whatever with
   std::uint64_t refused = 0;    ///< because too many waited
   std::uint64_t cancelled = 0;  ///< before their last pass
-  std::uint64_t passes = 0;
-  std::uint64_t tokens = 0;  ///< of all passes
+  std::uint64_t passes = 0;     ///< a piece of a prompt is one, once it had all layers
+  std::uint64_t tokens = 0;     ///< of all passes
   /// Passes by the number of requests that they served: 1, 2, 3 to 4, 5 to 8, ... 129 and more.
   std::array<std::uint64_t, 9> by_sequences{};
   std::uint64_t waited_us = 0;       ///< of all requests, until their first pass began
