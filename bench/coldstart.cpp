@@ -77,12 +77,14 @@ Result<void> measure_starts(bool short_run, Report& report) {
   }
   report.add({.name = "start_ms",
               .unit = "ms",
+              .better = Better::less,
               .counts = "from before the fork and exec of `driftwood run` to the first instruction of a small guest, "
                         "its module in the cache, files in the page cache",
               .summary = summarize(std::move(cached_ms)),
               .goal = {}});
   report.add({.name = "start_uncached_ms",
               .unit = "ms",
+              .better = Better::less,
               .counts = "likewise with an empty module cache: the guest (15 kB) is compiled",
               .summary = summarize(std::move(empty_ms)),
               .goal = {}});
@@ -126,12 +128,14 @@ Result<void> measure_spawns(const Options& options, Report& report) {
   DW_TRY_ASSIGN(auto chat, time_spawns(*engine, *device, chat_guest(), count, nullptr));
   report.add({.name = "spawn_us",
               .unit = "us",
+              .better = Better::less,
               .counts = "one more actor of a small program (it answers each message): memory, data, initializer, ready "
                         "for a message; those before it stay alive",
               .summary = summarize(std::move(small)),
               .goal = {}});
   report.add({.name = "spawn_chat_us",
               .unit = "us",
+              .better = Better::less,
               .counts = "likewise of the chat actor, no model opened yet",
               .summary = summarize(std::move(chat)),
               .goal = {}});

@@ -99,9 +99,10 @@ Result<void> measure_listing(Session& parent, int count, Report& report) {
   report.add_fact("store_bytes", bytes);
   report.add({.name = fmt::format("list_{}_ms", count),
               .unit = "ms",
+              .better = Better::less,
               .counts = fmt::format("a list of {} frozen actors in the store, forks of one", count),
               .summary = summarize(std::move(ms)),
-              .goal = Goal{Goal::Side::at_most, 50}});
+              .goal = 50});
   return {};
 }
 
@@ -127,16 +128,18 @@ Result<Report> run_fork(const Options& options) {
   report.add_fact("alive", children.alive.size());
   report.add({.name = "fork_us",
               .unit = "us",
+              .better = Better::less,
               .counts = fmt::format("for each of {} children that one call makes of a live actor with {} tokens; they "
                                     "are ready for a message, and all stay alive",
                                     each, kPromptTokens),
               .summary = summarize(std::move(children.us)),
-              .goal = Goal{Goal::Side::at_most, 50}});
+              .goal = 50});
   report.add({.name = "fork_private_kb",
               .unit = "KB",
+              .better = Better::less,
               .counts = "private memory of the process for each child before it runs (anonymous pages and page tables)",
               .summary = summarize({children.private_kb}),
-              .goal = Goal{Goal::Side::at_most, 16}});
+              .goal = 16});
 
   say("fork: first tokens");
   DW_TRY_ASSIGN(const Token expected, parent->generate(1));
@@ -149,14 +152,16 @@ Result<Report> run_fork(const Options& options) {
   }
   report.add({.name = "first_token_kb",
               .unit = "KiB",
+              .better = Better::less,
               .counts = "pages that a child has written when its first token is there, but for those of the logits",
               .summary = summarize(std::move(kb)),
-              .goal = Goal{Goal::Side::at_most, 128}});
+              .goal = 128});
   report.add({.name = "first_token_kv_kb",
               .unit = "KiB",
+              .better = Better::less,
               .counts = "those of the Context among them",
               .summary = summarize(std::move(kv_kb)),
-              .goal = Goal{Goal::Side::at_most, 64}});
+              .goal = 64});
   say("fork: frozen in the store");
   DW_TRY(measure_listing(*parent, options.short_run ? 200 : 10000, report));
   return report;

@@ -107,13 +107,15 @@ void add_phase(const Phase& phase, std::span<const std::unique_ptr<Contender>> c
   speed["counted"] = contenders[peer]->name();
   report.add({.name = phase.name + "_ratio" + phase.suffix,
               .unit = "ratio",
+              .better = Better::more,
               .counts = fmt::format("time of {} / time of Driftwood through a guest, each measurement against its "
                                     "neighbour: {}, with the last token's logits",
                                     contenders[peer]->name(), phase.description),
               .summary = summarize(pair_ratios(ms[peer], ms[0])),
-              .goal = Goal{Goal::Side::at_least, phase.goal}});
+              .goal = phase.goal});
   report.add({.name = phase.name + "_tokens_per_s" + phase.suffix,
               .unit = "tokens/s",
+              .better = Better::more,
               .counts = "Driftwood's speed in the same",
               .summary = summarize(tokens_per_second(ms[0], phase.tokens)),
               .goal = {}});
@@ -129,6 +131,7 @@ Result<void> measure_strict(ForwardSetup setup, const ForwardRounds& prompt, con
   const auto add = [&](const std::string& name, const char* what, const std::vector<std::vector<double>>& ms) {
     report.add({.name = name + suffix,
                 .unit = "ratio",
+                .better = Better::less,
                 .counts = fmt::format("time of {} with strict results / without", what),
                 .summary = summarize(pair_ratios(ms[1], ms[0])),
                 .goal = {}});

@@ -15,19 +15,22 @@ void GpuBench::add_ratio(std::string name, const std::vector<double>& theirs, co
                          std::optional<double> goal, std::string counts) {
   report.add({.name = name + "_us",
               .unit = "us",
+              .better = Better::less,
               .counts = "Driftwood's side of " + name,
               .summary = summarize(ours),
               .goal = {}});
   report.add({.name = name + "_peer_us",
               .unit = "us",
+              .better = Better::less,
               .counts = "libllama's side of " + name,
               .summary = summarize(theirs),
               .goal = {}});
   report.add({.name = std::move(name),
               .unit = "ratio",
+              .better = Better::more,
               .counts = std::move(counts),
               .summary = summarize(pair_ratios(theirs, ours)),
-              .goal = goal ? std::optional(Goal{Goal::Side::at_least, *goal}) : std::nullopt});
+              .goal = goal});
 }
 
 void GpuBench::run_part(const char* name, Result<void> (*part)(GpuBench& bench)) {

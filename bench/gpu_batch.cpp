@@ -75,11 +75,12 @@ Result<void> measure_gpu_batch(GpuBench& bench) {
     bench.report.add(
         {.name = "fork64_prefix_copies",
          .unit = "copies",
+         .better = Better::less,
          .counts = fmt::format("the device's memory behind {} forks of {} tokens, less one chunk for each, "
                                "over that of the prefix ({} chunks of {} bytes in all, shown at {} places)",
                                kActors, kPrompt, use.chunks, use.chunk_size, use.mapped_chunks),
          .summary = summarize({copies}),
-         .goal = Goal{Goal::Side::at_most, 1}});
+         .goal = 1});
   }
   std::vector<double> ours;
   for (int round = -1; round < kRoundsOfBatch; ++round) {

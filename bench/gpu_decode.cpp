@@ -168,11 +168,12 @@ Result<void> measure_gpu_decode(GpuBench& bench) {
   std::ranges::transform(guest_us, native_us, added.begin(), std::minus<>());
   bench.report.add({.name = "guest_us_per_token",
                     .unit = "us",
+                    .better = Better::less,
                     .counts =
                         "a guest's time for a token, sampling from the 40 best included, less the time of the same "
                         "passes called by the host",
                     .summary = summarize(std::move(added)),
-                    .goal = Goal{Goal::Side::at_most, 20}});
+                    .goal = 20});
   return {};
 }
 

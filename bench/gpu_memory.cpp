@@ -59,14 +59,16 @@ Result<void> measure_gpu_memory(GpuBench& bench) {
   DW_TRY(rates);
   bench.report.add({.name = "mapped_read_gb_per_s",
                     .unit = "GB/s",
+                    .better = Better::more,
                     .counts = "a kernel's read of 256 MiB of a Region where they lie",
                     .summary = summarize((*rates)[0]),
                     .goal = {}});
   bench.report.add({.name = "mapped_read_ratio",
                     .unit = "ratio",
+                    .better = Better::more,
                     .counts = "the same / a copy of as much pinned memory to the card",
                     .summary = summarize(pair_ratios((*rates)[0], (*rates)[1])),
-                    .goal = Goal{Goal::Side::at_least, 0.9}});
+                    .goal = 0.9});
   return {};
 }
 

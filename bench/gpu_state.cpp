@@ -31,6 +31,7 @@ struct Thaws {
     const auto add = [&](std::string_view part, std::string_view counts, std::vector<double>& part_us) {
       report.add({.name = fmt::format("thaw_{}_{}_us", mirror, part),
                   .unit = "us",
+                  .better = Better::less,
                   .counts = fmt::format("of a thaw and a token, mirror {}: {}", mirror, counts),
                   .summary = summarize(std::move(part_us)),
                   .goal = {}});
@@ -159,9 +160,10 @@ Result<void> measure_gpu_state(GpuBench& bench) {
   for (const double us : prefill_us) against.push_back(us / summarize(warm.us).median);
   bench.report.add({.name = "thaw_vs_prefill_4096",
                     .unit = "ratio",
+                    .better = Better::more,
                     .counts = "Driftwood's own prefill of 4,096 tokens / thaw and one token, mirror still there",
                     .summary = summarize(std::move(against)),
-                    .goal = Goal{Goal::Side::at_least, 15}});
+                    .goal = 15});
   cold.add_parts_to(bench.report, "cold");
   unmapped.add_parts_to(bench.report, "unmapped");
   warm.add_parts_to(bench.report, "warm");

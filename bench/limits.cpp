@@ -94,6 +94,7 @@ Result<void> measure_model(const ForwardSetup& setup, const Machine& machine, co
   }
   report.add({.name = fmt::format("prefill_of_f32_peak_{}", kPrompt),
               .unit = "ratio",
+              .better = Better::more,
               .counts = "multiplications and additions with the model's weights in a prefill, per second / "
                         "f32_gflop_s; products of bytes go beyond 1 where the processor has them",
               .summary = summarize(std::move(reached)),
@@ -118,11 +119,13 @@ Result<void> measure_model(const ForwardSetup& setup, const Machine& machine, co
     }
     report.add({.name = fmt::format("decode_ms_{}", n),
                 .unit = "ms",
+                .better = Better::less,
                 .counts = fmt::format("a token after {} others, mean of {}, by a guest", n, kDecoded),
                 .summary = summarize(std::move(times)),
                 .goal = {}});
     report.add({.name = fmt::format("decode_of_memory_limit_{}", n),
                 .unit = "ratio",
+                .better = Better::more,
                 .counts = fmt::format("the time that reading the weights and the KV rows once takes at read_gb_s "
                                       "({:.0f} MB: {:.2f} ms) / decode_ms_{}",
                                       bytes / 1e6, limit_ms, n),
@@ -152,11 +155,13 @@ Result<Report> run_limits(const Options& options) {
   const Summary arithmetic = summarize(measure_arithmetic(threads, rounds));
   report.add({.name = "read_gb_s",
               .unit = "GB/s",
+              .better = Better::more,
               .counts = fmt::format("{} read once in order by all threads together", format_bytes(kReadBytes)),
               .summary = read,
               .goal = {}});
   report.add({.name = "f32_gflop_s",
               .unit = "GFLOP/s",
+              .better = Better::more,
               .counts = "fused multiply-adds in registers by all threads together, each counted as two",
               .summary = arithmetic,
               .goal = {}});

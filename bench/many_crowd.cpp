@@ -78,11 +78,12 @@ Result<void> measure_waking(const ManySetup& setup, Report& report) {
   report.add_fact("wake_us", {{"frozen", summarize(frozen).median}, {"awake", summarize(awake).median}});
   report.add({.name = "wake_ratio",
               .unit = "ratio",
+              .better = Better::less,
               .counts = fmt::format("from a message to its first token: one of {} actors that are frozen, forks of one "
                                     "prompt of {} tokens with a token of their own, over the same actor awake",
                                     crowd, kPrompt),
               .summary = summarize(pair_ratios(frozen, awake)),
-              .goal = Goal{Goal::Side::at_most, 1.2}});
+              .goal = 1.2});
   return {};
 }
 
@@ -110,11 +111,12 @@ Result<void> measure_private_memory(const ManySetup& setup, Report& report) {
   report.add(
       {.name = "live_private_mb",
        .unit = "MB",
+       .better = Better::less,
        .counts = fmt::format("private memory of the process (anonymous pages, memory files, page tables) for each "
                              "of {} live actors that have decoded a token, less the {:.0f} KB of its KV rows",
                              crowd, kv / 1e3),
        .summary = summarize({((after - before) / crowd - kv) / 1e6}),
-       .goal = Goal{Goal::Side::at_most, 1}});
+       .goal = 1});
   return {};
 }
 

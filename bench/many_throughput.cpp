@@ -145,10 +145,11 @@ Result<void> measure(const ManySetup& setup, const Case& c, Report& report) {
   const double tokens = c.n * c.decoded;
   report.add({.name = c.name + "_ratio",
               .unit = "ratio",
+              .better = Better::more,
               .counts = fmt::format("time of {} / time of Driftwood, each measurement against its neighbour: {}",
                                     (peer == 1 ? on : off)->name(), c.counts),
               .summary = summarize(pair_ratios(seconds[peer], seconds[0])),
-              .goal = Goal{Goal::Side::at_least, c.goal}});
+              .goal = c.goal});
   report.add_fact(c.name, {{"tokens_per_s",
                             {{"driftwood", tokens / summarize(seconds[0]).median},
                              {on->name(), tokens / summarize(seconds[1]).median},

@@ -112,11 +112,12 @@ Result<void> measure_token_times(const ManySetup& setup, Report& report) {
   report.add(
       {.name = "p99_ratio",
        .unit = "ratio",
+       .better = Better::less,
        .counts = fmt::format("99th percentile of the time between two tokens of an actor that decodes while "
                              "another's prompt of {} tokens is computed, over that of as many tokens alone, in turns",
                              kLongPrompt),
        .summary = summarize(std::move(ratios)),
-       .goal = Goal{Goal::Side::at_most, 2}});
+       .goal = 2});
   report.add_fact("beside_prompt", {{"median_ratio", summarize(std::move(stretched)).median},
                                     {"prompt_tokens_per_s", kLongPrompt / prompt_s}});
   const double n = summarize(std::move(tokens)).median;
@@ -125,14 +126,16 @@ Result<void> measure_token_times(const ManySetup& setup, Report& report) {
       "executor; {} over {:.0f} tokens";
   report.add({.name = "overhead_us_p50",
               .unit = "us",
+              .better = Better::less,
               .counts = fmt::format(fmt::runtime(counts), "median", n),
               .summary = summarize(std::move(overhead_p50)),
-              .goal = Goal{Goal::Side::at_most, 30}});
+              .goal = 30});
   report.add({.name = "overhead_us_p99",
               .unit = "us",
+              .better = Better::less,
               .counts = fmt::format(fmt::runtime(counts), "99th percentile", n),
               .summary = summarize(std::move(overhead_p99)),
-              .goal = Goal{Goal::Side::at_most, 100}});
+              .goal = 100});
   return {};
 }
 

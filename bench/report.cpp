@@ -9,9 +9,9 @@ namespace {
 
 std::string number(double value) { return fmt::format("{:.4g}", value); }
 
-std::string text_of(const std::optional<Goal>& goal) {
-  if (!goal) return {};
-  return fmt::format("{} {}", goal->side == Goal::Side::at_most ? "<=" : ">=", number(goal->value));
+std::string goal_of(const Figure& figure) {
+  if (!figure.goal) return {};
+  return fmt::format("{} {}", figure.better == Better::less ? "<=" : ">=", number(*figure.goal));
 }
 
 cli::Json details_of(const Figure& figure) {
@@ -21,8 +21,9 @@ cli::Json details_of(const Figure& figure) {
                        {"q75", figure.summary.q75},
                        {"p95", figure.summary.p95},
                        {"runs", figure.summary.runs},
-                       {"unit", figure.unit}};
-  if (figure.goal) details["goal"] = text_of(figure.goal);
+                       {"unit", figure.unit},
+                       {"better", figure.better == Better::less ? "less" : "more"}};
+  if (figure.goal) details["goal"] = goal_of(figure);
   details["counts"] = figure.counts;
   return details;
 }
@@ -47,7 +48,7 @@ void Report::print() const {
              machine["system"].get<std::string>());
   std::vector<std::vector<std::string>> rows = {{"figure", "median", "goal", "min", "p95", "runs"}};
   for (const Figure& figure : figures_) {
-    rows.push_back({figure.name, number(figure.summary.median), text_of(figure.goal), number(figure.summary.min),
+    rows.push_back({figure.name, number(figure.summary.median), goal_of(figure), number(figure.summary.min),
                     number(figure.summary.p95), std::to_string(figure.summary.runs)});
   }
   cli::print_table(rows);

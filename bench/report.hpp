@@ -11,18 +11,16 @@
 
 namespace driftwood::bench {
 
-struct Goal {
-  enum class Side { at_most, at_least };
-  Side side = Side::at_most;
-  double value = 0;
-};
+/// Which way a figure improves.
+enum class Better { less, more };
 
 struct Figure {
-  std::string name;    ///< the field of the report: "host_call_ns"
-  std::string unit;    ///< "ns"; "ratio"
-  std::string counts;  ///< what is in it, from where to where
-  Summary summary;     ///< its median is the figure
-  std::optional<Goal> goal;
+  std::string name;  ///< the field of the report: "host_call_ns"
+  std::string unit;  ///< "ns"; "ratio"
+  Better better;
+  std::string counts;          ///< what is in it, from where to where
+  Summary summary;             ///< its median is the figure
+  std::optional<double> goal;  ///< that is reached or bettered
 };
 
 class Report {
@@ -35,7 +33,7 @@ class Report {
   void add_fact(std::string name, cli::Json value) { facts_[std::move(name)] = std::move(value); }
 
   /// {"bench", "machine", the facts, each figure's median under its name,
-  ///  "details": {figure: {"median", "min", "p95", "runs", "unit", "goal", "counts"}}}
+  ///  "details": {figure: {"median", "min", "p95", "runs", "unit", "better", "goal", "counts"}}}
   cli::Json to_json() const;
   /// For people, on standard output.
   void print() const;

@@ -49,8 +49,8 @@ struct Bench {
   }
   std::string at(std::string_view name) const { return fmt::format("{}_{}", name, sizes.tokens); }
   /// Goals are for the long context.
-  std::optional<Goal> goal(Goal::Side side, double value) const {
-    return sizes.tokens == kManyTokens ? std::optional(Goal{side, value}) : std::nullopt;
+  std::optional<double> goal(double value) const {
+    return sizes.tokens == kManyTokens ? std::optional(value) : std::nullopt;
   }
 };
 
@@ -112,24 +112,28 @@ Result<Snapshot> measure_freezes(Bench& bench, const PeerTimes& peer, double& pr
   bench.report.add(
       {.name = bench.at("freeze_us"),
        .unit = "us",
+       .better = Better::less,
        .counts = fmt::format("freeze in memory of a live actor that goes on, {} tokens (one pass) since its "
                              "last freeze, {} to {} tokens in all",
                              kTurnTokens, bench.sizes.tokens + kTurnTokens, n),
        .summary = summarize(std::move(turn_us)),
-       .goal = bench.goal(Goal::Side::at_most, 300)});
+       .goal = bench.goal(300)});
   bench.report.add({.name = bench.at("first_freeze_us"),
                     .unit = "us",
+                    .better = Better::less,
                     .counts = fmt::format("the first freeze of an actor with {} tokens, all new", bench.sizes.tokens),
                     .summary = summarize(first_us),
-                    .goal = bench.goal(Goal::Side::at_most, 6000)});
+                    .goal = bench.goal(6000)});
   const double first = summarize(first_us).median;
   bench.report.add({.name = bench.at("first_freeze_vs_state_save"),
                     .unit = "ratio",
+                    .better = Better::less,
                     .counts = "the same against libllama's llama_state_save_file into the page cache",
                     .summary = summarize({first / peer.save_us}),
-                    .goal = bench.goal(Goal::Side::at_most, 0.1)});
+                    .goal = bench.goal(0.1)});
   bench.report.add({.name = bench.at("first_freeze_vs_state_get"),
                     .unit = "ratio",
+                    .better = Better::less,
                     .counts = "the same against libllama's llama_state_get_data into memory that is there",
                     .summary = summarize({first / peer.get_us}),
                     .goal = {}});
@@ -163,20 +167,23 @@ Result<void> measure_thaws(Bench& bench, const Snapshot& snapshot) {
   const double ratio = summarize(all_us).median / summarize(few_us).median;
   bench.report.add({.name = fmt::format("thaw_us_{}", kFewTokens),
                     .unit = "us",
+                    .better = Better::less,
                     .counts = fmt::format(fmt::runtime(counts), kFewTokens),
                     .summary = summarize(std::move(few_us)),
-                    .goal = bench.goal(Goal::Side::at_most, 100)});
+                    .goal = bench.goal(100)});
   bench.report.add({.name = bench.at("thaw_us"),
                     .unit = "us",
+                    .better = Better::less,
                     .counts = fmt::format(fmt::runtime(counts), bench.sizes.tokens),
                     .summary = summarize(std::move(all_us)),
-                    .goal = bench.goal(Goal::Side::at_most, 100)});
+                    .goal = bench.goal(100)});
   bench.report.add(
       {.name = bench.at("thaw_ratio"),
        .unit = "ratio",
+       .better = Better::less,
        .counts = fmt::format("the second against the first: {} tokens against {}", bench.sizes.tokens, kFewTokens),
        .summary = summarize({ratio}),
-       .goal = bench.goal(Goal::Side::at_most, 1.5)});
+       .goal = bench.goal(1.5)});
   return {};
 }
 
@@ -207,16 +214,19 @@ Result<void> measure_first_tokens(Bench& bench, const Snapshot& snapshot, double
   for (const double us : ours_us) against_prefill.push_back(prefill_us / us);
   bench.report.add({.name = bench.at("thaw_token_vs_state_load"),
                     .unit = "ratio",
+                    .better = Better::more,
                     .counts = "libllama's llama_state_set_data and one token / thaw and one token, chosen by the guest",
                     .summary = summarize(pair_ratios(theirs_us, ours_us)),
-                    .goal = bench.goal(Goal::Side::at_least, 1.3)});
+                    .goal = bench.goal(1.3)});
   bench.report.add({.name = bench.at("thaw_token_us"),
                     .unit = "us",
+                    .better = Better::less,
                     .counts = "thaw and one token",
                     .summary = summarize(std::move(ours_us)),
                     .goal = {}});
   bench.report.add({.name = bench.at("thaw_token_vs_prefill"),
                     .unit = "ratio",
+                    .better = Better::more,
                     .counts = "Driftwood's own prefill / thaw and one token",
                     .summary = summarize(std::move(against_prefill)),
                     .goal = {}});
@@ -263,24 +273,28 @@ Result<void> measure_saves(Bench& bench, const Snapshot& snapshot, const PeerTim
   bench.report.add(
       {.name = "save_bytes_ratio",
        .unit = "ratio",
+       .better = Better::less,
        .counts = fmt::format("bytes on disk of a turn of {} tokens on a saved parent of {} tokens or more / "
                              "bytes of libllama's llama_state_save_file of {} tokens",
                              kTurnTokens, bench.sizes.tokens, bench.sizes.tokens),
        .summary = summarize(std::move(bytes_ratios)),
-       .goal = bench.goal(Goal::Side::at_most, 0.05)});
+       .goal = bench.goal(0.05)});
   bench.report.add(
       {.name = "save_time_ratio",
        .unit = "ratio",
+       .better = Better::less,
        .counts = "time of the same; both end when the file is whole for every process, before the disk has it",
        .summary = summarize(std::move(time_ratios)),
-       .goal = bench.goal(Goal::Side::at_most, 0.1)});
+       .goal = bench.goal(0.1)});
   bench.report.add({.name = "save_us",
                     .unit = "us",
+                    .better = Better::less,
                     .counts = "the save of such a turn",
                     .summary = summarize(std::move(us)),
                     .goal = {}});
   bench.report.add({.name = bench.at("load_thaw_us"),
                     .unit = "us",
+                    .better = Better::less,
                     .counts =
                         "load from a store that was just opened, thaw, and the first message answered; files in the "
                         "page cache",
@@ -300,11 +314,12 @@ Result<void> add_thaw_against_prefill(Bench& bench, const Snapshot& snapshot, do
   bench.report.add(
       {.name = bench.at("thaw_vs_prefill"),
        .unit = "ratio",
+       .better = Better::more,
        .counts = fmt::format("Driftwood's own prefill of {} tokens / thaw until the first message is "
                              "answered, from which on the actor is where the prefill would have brought it",
                              bench.sizes.tokens),
        .summary = summarize(std::move(ratios)),
-       .goal = bench.goal(Goal::Side::at_least, 500)});
+       .goal = bench.goal(500)});
   return {};
 }
 

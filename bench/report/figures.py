@@ -22,6 +22,7 @@ class Figure:
     p95: float
     runs: int
     goal: str  # "<= 300", or ""
+    better: str  # "less" or "more"; "" in an old report that does not tell
     counts: str
 
     @property
@@ -32,12 +33,14 @@ class Figure:
         side, value = self.goal.split()
         return self.median <= float(value) if side == "<=" else self.median >= float(value)
 
-    @property
-    def is_better_above(self):
-        """Whether more of it is better, as far as its goal or its unit tells."""
-        if self.goal:
-            return self.goal.startswith(">=")
-        return self.unit in ("ratio", "tokens/s", "GB/s", "GFLOP/s")
+
+def better_of(details):
+    """Which way a figure improves. Reports did not always say so: their goals and units do, but for ratios."""
+    if "better" in details:
+        return details["better"]
+    if "goal" in details:
+        return "more" if details["goal"].startswith(">=") else "less"
+    return {"ratio": "", "tokens/s": "more", "GB/s": "more", "GFLOP/s": "more"}.get(details["unit"], "less")
 
 
 def confidence(median, q25, q75, runs):
@@ -64,6 +67,7 @@ def figures_of(report):
                 p95=details["p95"],
                 runs=details["runs"],
                 goal=details.get("goal", ""),
+                better=better_of(details),
                 counts=details["counts"],
             )
         )

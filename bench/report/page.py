@@ -68,7 +68,7 @@ def against_goals(figures):
         ends = (figure.median, figure.least, figure.p95)
         if goal <= 0 or min(ends) <= 0:
             continue
-        times = [end / goal if figure.is_better_above else goal / end for end in ends]
+        times = [end / goal if figure.better == "more" else goal / end for end in ends]
         rows.append((figure, times[0], min(times), max(times)))
     if not rows:
         return ""

@@ -18,7 +18,8 @@ def report(**medians):
     """A report of the benchmark "demo": medians by name, each with quartiles 1 % around it."""
     details = {
         name: {"median": m, "min": 0.98 * m, "q25": 0.99 * m, "q75": 1.01 * m, "p95": 1.05 * m, "runs": 25,
-               "unit": "ratio" if name.endswith("ratio") else "us", "counts": f"what <{name}> counts"}  # fmt: skip
+               "unit": "ratio" if name.endswith("ratio") else "us",
+               "better": "more" if name.endswith("ratio") else "less", "counts": f"what <{name}> counts"}  # fmt: skip
         for name, m in medians.items()
     }
     machine = {"processor": "a processor", "cores": 2, "system": "a system", "memory_bytes": 2**34, "load": 0.1}
@@ -45,11 +46,23 @@ class Compare(unittest.TestCase):
         self.assertEqual(self.changes(before, after), {"freeze_us": "better", "decode_ratio": "better"})
         self.assertEqual(self.changes(after, before), {"freeze_us": "worse", "decode_ratio": "worse"})
 
-    def test_the_goal_says_which_way_is_better(self):
-        before, after = report(wake_ratio=1.1), report(wake_ratio=1.4)
+    def test_the_report_says_which_way_is_better(self):
+        before, after = report(strict_prefill_ratio=1.1), report(strict_prefill_ratio=1.4)
         for side in (before, after):
+            side["details"]["strict_prefill_ratio"]["better"] = "less"
+        self.assertEqual(self.changes(before, after), {"strict_prefill_ratio": "worse"})
+        self.assertEqual(self.changes(after, before), {"strict_prefill_ratio": "better"})
+
+    def test_a_report_without_ways_is_read_by_its_goals_and_units(self):
+        before = report(wake_ratio=1.1, own_ratio=1.1, freeze_us=100)
+        after = report(wake_ratio=1.4, own_ratio=1.4, freeze_us=140)
+        for side in (before, after):
+            for details in side["details"].values():
+                del details["better"]
             side["details"]["wake_ratio"]["goal"] = "<= 1.2"
-        self.assertEqual(self.changes(before, after), {"wake_ratio": "worse"})
+        self.assertEqual(
+            self.changes(before, after), {"wake_ratio": "worse", "own_ratio": "changed", "freeze_us": "worse"}
+        )
 
     def test_what_the_noise_explains_is_no_change(self):
         before, after = report(freeze_us=100), report(freeze_us=80)

@@ -36,6 +36,9 @@ class Bench : public CliTest {
       EXPECT_LE(details["median"], details["p95"]) << figure;
       EXPECT_LE(details["q25"], details["q75"]) << figure;
       EXPECT_GE(details["runs"], 1) << figure;
+      EXPECT_TRUE(details["better"] == "less" || details["better"] == "more") << figure;
+      const std::string goal = details.value("goal", details["better"] == "less" ? "<= 0" : ">= 0");
+      EXPECT_EQ(goal.substr(0, 2), details["better"] == "less" ? "<=" : ">=") << figure;
       EXPECT_FALSE(details["counts"].get<std::string>().empty()) << figure;
     }
     return report;
@@ -67,6 +70,8 @@ TEST_F(Bench, ForwardComparesWithLibllamaOverAnyModel) {
                 {"prefill_ratio_24_q8_0", "decode_ratio_24_q8_0", "prefill_ratio_512_q8_0", "decode_ratio_512_q8_0",
                  "strict_prefill_ratio_512_q8_0", "strict_decode_ratio_24_q8_0"});
   EXPECT_EQ(report["threads"], 1);
+  EXPECT_EQ(report["details"]["prefill_ratio_512_q8_0"]["better"], "more");
+  EXPECT_EQ(report["details"]["strict_prefill_ratio_512_q8_0"]["better"], "less");
   const json& speed = report["tokens_per_s"]["decode_512_q8_0"];
   const std::string counted = speed["counted"];
   EXPECT_EQ(speed[counted], std::max(speed["libllama_flash_on"], speed["libllama_flash_off"]));
