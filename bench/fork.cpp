@@ -37,22 +37,22 @@ Result<double> private_bytes() {
 
 struct Children {
   std::vector<std::unique_ptr<Session>> alive;
-  std::vector<double> us;  ///< for each child, a fork at a time
-  double private_kb = 0;   ///< for each child
+  std::vector<double> us;          ///< for each child, a fork at a time
+  std::vector<double> private_kb;  ///< likewise
 };
 
 /// Forks `forks` times `each` children; all stay alive.
 Result<Children> make_children(Session& parent, int forks, std::uint32_t each) {
   Children children;
-  DW_TRY_ASSIGN(const double before, private_bytes());
   for (int i = 0; i < forks; ++i) {
+    DW_TRY_ASSIGN(const double before, private_bytes());
     const Stopwatch watch;
     DW_TRY_ASSIGN(auto made, parent.actor().fork(each));
     children.us.push_back(watch.elapsed_us() / each);
     for (auto& child : made) children.alive.push_back(std::make_unique<Session>(std::move(child)));
+    DW_TRY_ASSIGN(const double after, private_bytes());
+    children.private_kb.push_back((after - before) / 1024 / each);
   }
-  DW_TRY_ASSIGN(const double after, private_bytes());
-  children.private_kb = (after - before) / 1024 / static_cast<double>(children.alive.size());
   return children;
 }
 
@@ -112,8 +112,8 @@ Result<Report> run_fork(const Options& options) {
   DW_TRY_ASSIGN(const auto path, find_model(options.model));
   DW_TRY_ASSIGN(const auto summary, Model::summarize(path));
   const std::uint32_t n_vocab = summary.hyperparameters.n_vocab;
-  const int forks = options.short_run ? 2 : 10;
-  const std::uint32_t each = options.short_run ? 50 : 100;
+  const int forks = options.short_run ? 5 : 10;
+  const std::uint32_t each = options.short_run ? 20 : 100;
   DW_TRY_ASSIGN(const auto tokens, text_tokens(path, kPromptTokens));
   DW_TRY_ASSIGN(const auto host, SessionHost::create(path, options.threads));
 
@@ -138,7 +138,7 @@ Result<Report> run_fork(const Options& options) {
               .unit = "KB",
               .better = Better::less,
               .counts = "private memory of the process for each child before it runs (anonymous pages and page tables)",
-              .summary = summarize({children.private_kb}),
+              .summary = summarize(std::move(children.private_kb)),
               .goal = 16});
 
   say("fork: first tokens");

@@ -42,11 +42,11 @@ std::vector<Length> lengths(bool short_run) {
             .decode = {.warm_up = 1, .at_most = 25, .at_least = 5, .seconds = 60},
             .decode_tokens = kMostDecoded}},
           {512,
-           {.prefill = {.warm_up = 1, .at_most = 9, .at_least = 3, .seconds = 90},
+           {.prefill = {.warm_up = 1, .at_most = 9, .at_least = 5, .seconds = 90},
             .decode = {.warm_up = 1, .at_most = 15, .at_least = 5, .seconds = 60},
             .decode_tokens = kMostDecoded}},
           {4096,
-           {.prefill = {.warm_up = 0, .at_most = 3, .at_least = 2, .seconds = 180},
+           {.prefill = {.warm_up = 0, .at_most = 5, .at_least = 2, .seconds = 300},
             .decode = {.warm_up = 1, .at_most = 9, .at_least = 3, .seconds = 90},
             .decode_tokens = kMostDecoded}}};
 }

@@ -10,6 +10,7 @@
 #include "benchmark.hpp"
 #include "core/clock.hpp"
 #include "input.hpp"
+#include "interleave.hpp"
 #include "peer_llama.hpp"
 #include "scratch_folder.hpp"
 #include "session.hpp"
@@ -32,7 +33,7 @@ struct Sizes {
 
 Sizes sizes(bool short_run) {
   if (short_run) return {512, 1, 4, 30, 3};
-  return {kManyTokens, 3, 12, 201, 15};
+  return {kManyTokens, 5, 12, 201, 15};
 }
 
 /// Everything that the measurements share.
@@ -62,8 +63,8 @@ Result<std::unique_ptr<Session>> session_of(Bench& bench, std::uint32_t n) {
 }
 
 struct PeerTimes {
-  double get_us = 0;
-  double save_us = 0;
+  std::vector<double> get_us;   ///< one for each actor that is frozen for the first time
+  std::vector<double> save_us;  ///< likewise
   double save_bytes = 0;
 };
 
@@ -71,18 +72,17 @@ struct PeerTimes {
 Result<PeerTimes> time_peer(Bench& bench) {
   DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
   std::vector<std::uint8_t> state;
-  std::vector<double> get_us;
-  std::vector<double> save_us;
+  PeerTimes times;
   for (int i = -1; i < bench.sizes.actors; ++i) {
     const Stopwatch get;
     DW_TRY(bench.peer->get_state(state));
-    if (i >= 0) get_us.push_back(get.elapsed_us());
+    if (i >= 0) times.get_us.push_back(get.elapsed_us());
     const Stopwatch save;
     DW_TRY(bench.peer->save_state(folder->path() / "state"));
-    if (i >= 0) save_us.push_back(save.elapsed_us());
+    if (i >= 0) times.save_us.push_back(save.elapsed_us());
   }
-  return PeerTimes{summarize(std::move(get_us)).median, summarize(std::move(save_us)).median,
-                   static_cast<double>(std::filesystem::file_size(folder->path() / "state"))};
+  times.save_bytes = static_cast<double>(std::filesystem::file_size(folder->path() / "state"));
+  return times;
 }
 
 /// What it costs to freeze actors: the first time, and after each turn more. Leaves a snapshot at `sizes.tokens`.
@@ -124,34 +124,30 @@ Result<Snapshot> measure_freezes(Bench& bench, const PeerTimes& peer, double& pr
                     .counts = fmt::format("the first freeze of an actor with {} tokens, all new", bench.sizes.tokens),
                     .summary = summarize(first_us),
                     .goal = bench.goal(6000)});
-  const double first = summarize(first_us).median;
   bench.report.add({.name = bench.at("first_freeze_vs_state_save"),
                     .unit = "ratio",
                     .better = Better::less,
                     .counts = "the same against libllama's llama_state_save_file into the page cache",
-                    .summary = summarize({first / peer.save_us}),
+                    .summary = summarize(pair_ratios(first_us, peer.save_us)),
                     .goal = bench.goal(0.1)});
   bench.report.add({.name = bench.at("first_freeze_vs_state_get"),
                     .unit = "ratio",
                     .better = Better::less,
                     .counts = "the same against libllama's llama_state_get_data into memory that is there",
-                    .summary = summarize({first / peer.get_us}),
+                    .summary = summarize(pair_ratios(first_us, peer.get_us)),
                     .goal = {}});
-  bench.report.add_fact("state_save_us", peer.save_us);
-  bench.report.add_fact("state_get_us", peer.get_us);
+  bench.report.add_fact("state_save_us", summarize(peer.save_us).median);
+  bench.report.add_fact("state_get_us", summarize(peer.get_us).median);
   return snapshot;
 }
 
-/// From a snapshot to the end of the guest's first message.
-Result<std::vector<double>> time_thaws(Bench& bench, const Snapshot& snapshot, Token expected) {
-  std::vector<double> us;
-  for (int i = -3; i < bench.sizes.thaws; ++i) {
-    const Stopwatch watch;
-    DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
-    DW_TRY_ASSIGN(const Token answer, session->ping());
-    if (i >= 0) us.push_back(watch.elapsed_us());
-    if (answer != expected) return fail(ErrorCode::internal, "A thawed actor's state is not what was frozen.");
-  }
+/// Microseconds from a snapshot to the end of the guest's first message.
+Result<double> time_thaw(Bench& bench, const Snapshot& snapshot, Token expected) {
+  const Stopwatch watch;
+  DW_TRY_ASSIGN(const auto session, Session::thaw(*bench.host, snapshot));
+  DW_TRY_ASSIGN(const Token answer, session->ping());
+  const double us = watch.elapsed_us();
+  if (answer != expected) return fail(ErrorCode::internal, "A thawed actor's state is not what was frozen.");
   return us;
 }
 
@@ -161,28 +157,29 @@ Result<void> measure_thaws(Bench& bench, const Snapshot& snapshot) {
   DW_TRY_ASSIGN(const Snapshot small, few->actor().freeze());
   DW_TRY_ASSIGN(const auto whole, Session::thaw(*bench.host, snapshot));
   DW_TRY_ASSIGN(const Token next, whole->ping());
-  DW_TRY_ASSIGN(auto few_us, time_thaws(bench, small, few_next));
-  DW_TRY_ASSIGN(auto all_us, time_thaws(bench, snapshot, next));
+  const Measurement sides[] = {[&] { return time_thaw(bench, small, few_next); },
+                               [&] { return time_thaw(bench, snapshot, next); }};
+  DW_TRY_ASSIGN(auto us, interleave(sides, {.warm_up = 3, .at_most = bench.sizes.thaws}));
   const char* counts = "thaw of a snapshot in memory until the guest has answered its first message, {} tokens";
-  const double ratio = summarize(all_us).median / summarize(few_us).median;
+  const std::vector<double> ratios = pair_ratios(us[1], us[0]);
   bench.report.add({.name = fmt::format("thaw_us_{}", kFewTokens),
                     .unit = "us",
                     .better = Better::less,
                     .counts = fmt::format(fmt::runtime(counts), kFewTokens),
-                    .summary = summarize(std::move(few_us)),
+                    .summary = summarize(std::move(us[0])),
                     .goal = bench.goal(100)});
   bench.report.add({.name = bench.at("thaw_us"),
                     .unit = "us",
                     .better = Better::less,
                     .counts = fmt::format(fmt::runtime(counts), bench.sizes.tokens),
-                    .summary = summarize(std::move(all_us)),
+                    .summary = summarize(std::move(us[1])),
                     .goal = bench.goal(100)});
   bench.report.add(
       {.name = bench.at("thaw_ratio"),
        .unit = "ratio",
        .better = Better::less,
        .counts = fmt::format("the second against the first: {} tokens against {}", bench.sizes.tokens, kFewTokens),
-       .summary = summarize({ratio}),
+       .summary = summarize(ratios),
        .goal = bench.goal(1.5)});
   return {};
 }
@@ -248,6 +245,7 @@ Result<void> measure_saves(Bench& bench, const Snapshot& snapshot, const PeerTim
   std::vector<double> bytes_ratios;
   std::vector<double> us;
   std::vector<double> load_us;
+  const double peer_us = summarize(peer.save_us).median;
   std::uint32_t n = bench.sizes.tokens;
   for (int i = 0; i < bench.sizes.turns; ++i, n += kTurnTokens) {
     DW_TRY(session->append(bench.text(n, kTurnTokens)));
@@ -255,7 +253,7 @@ Result<void> measure_saves(Bench& bench, const Snapshot& snapshot, const PeerTim
     const Stopwatch watch;
     DW_TRY_ASSIGN(saved, store->save(turn));
     us.push_back(watch.elapsed_us());
-    time_ratios.push_back(us.back() / peer.save_us);
+    time_ratios.push_back(us.back() / peer_us);
     session->actor().set_saved(saved);
     DW_TRY_ASSIGN(const SnapshotInfo info, store->info(saved));
     bytes_ratios.push_back(static_cast<double>(info.own_bytes) / peer.save_bytes);

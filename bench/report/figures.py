@@ -16,8 +16,8 @@ class Figure:
     name: str
     unit: str
     median: float
-    low: float  # the median's 95 % confidence interval
-    high: float
+    low: float | None  # the median's notch; None where it is unknown
+    high: float | None
     least: float
     p95: float
     runs: int
@@ -43,24 +43,29 @@ def better_of(details):
     return {"ratio": "", "tokens/s": "more", "GB/s": "more", "GFLOP/s": "more"}.get(details["unit"], "less")
 
 
-def confidence(median, q25, q75, runs):
-    """The median's 95 % interval: median -+ 1.57 IQR / sqrt(n), the notch of McGill, Tukey and Larsen (1978)."""
-    notch = 1.57 * (q75 - q25) / math.sqrt(runs)
-    return median - notch, median + notch
+FEWEST_RUNS = 5  # the quartiles of fewer say nothing of the noise
+
+
+def notch_of(details):
+    """median -+ 1.57 IQR / sqrt(n), from McGill, Tukey and Larsen (1978): where the notches of two medians do not
+    overlap, they differ at a level of about 95 %. None, None: of too few runs, or without quartiles."""
+    if details["runs"] < FEWEST_RUNS or "q25" not in details:
+        return None, None
+    notch = 1.57 * (details["q75"] - details["q25"]) / math.sqrt(details["runs"])
+    return details["median"] - notch, details["median"] + notch
 
 
 def figures_of(report):
     """The figures of one benchmark's report, in its order."""
     figures = []
     for name, details in report["details"].items():
-        median = details["median"]
-        low, high = confidence(median, details.get("q25", median), details.get("q75", median), details["runs"])
+        low, high = notch_of(details)
         figures.append(
             Figure(
                 bench=report["bench"],
                 name=name,
                 unit=details["unit"],
-                median=median,
+                median=details["median"],
                 low=low,
                 high=high,
                 least=details["min"],

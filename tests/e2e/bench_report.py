@@ -66,8 +66,21 @@ class Compare(unittest.TestCase):
 
     def test_what_the_noise_explains_is_no_change(self):
         before, after = report(freeze_us=100), report(freeze_us=80)
-        after["details"]["freeze_us"].update(q25=40, q75=160, runs=4)
+        after["details"]["freeze_us"].update(q25=40, q75=160, runs=5)
         self.assertEqual(self.changes(before, after), {"freeze_us": "same"})
+
+    def test_the_noise_of_few_runs_is_unknown(self):
+        before, after = report(live_private_mb=0.30, freeze_us=100), report(live_private_mb=0.90, freeze_us=101)
+        for runs in (1, 2, 4):
+            few = copy.deepcopy(after)
+            for details in few["details"].values():
+                details.update(q25=details["median"], q75=details["median"], runs=runs)
+            self.assertEqual(self.changes(before, few), {"live_private_mb": "unknown", "freeze_us": "same"})
+            self.assertEqual(self.changes(few, before), {"live_private_mb": "unknown", "freeze_us": "same"})
+            done = self.compare(before, few)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("unknown  demo live_private_mb", done.stdout)
+            self.assertIn("1 of too few runs", done.stdout)
 
     def test_a_small_change_is_none(self):
         before, after = report(freeze_us=100), report(freeze_us=96)
