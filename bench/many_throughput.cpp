@@ -132,7 +132,8 @@ cli::Json batch_sizes(const ExecutorStatistics& statistics) {
   return sizes;
 }
 
-Result<void> measure(const ManySetup& setup, const Case& c, Report& report) {
+/// Adds the ratio to `report`, all sides' speed to `speeds`, and how many passes served how many to `passes`.
+Result<void> measure(const ManySetup& setup, const Case& c, Report& report, cli::Json& speeds, cli::Json& passes) {
   say("many: " + c.name);
   DW_TRY_ASSIGN(const auto ours, Ours::create(setup, c));
   DW_TRY_ASSIGN(const auto on, make_peer(setup, c, true));
@@ -150,11 +151,11 @@ Result<void> measure(const ManySetup& setup, const Case& c, Report& report) {
                                     (peer == 1 ? on : off)->name(), c.counts),
               .summary = summarize(pair_ratios(seconds[peer], seconds[0])),
               .goal = c.goal});
-  report.add_fact(c.name, {{"tokens_per_s",
-                            {{"driftwood", tokens / summarize(seconds[0]).median},
-                             {on->name(), tokens / summarize(seconds[1]).median},
-                             {off->name(), tokens / summarize(seconds[2]).median}}},
-                           {"passes_by_sequences", batch_sizes(ours->actors().statistics())}});
+  speeds[c.name] = {{"driftwood", tokens / summarize(seconds[0]).median},
+                    {on->name(), tokens / summarize(seconds[1]).median},
+                    {off->name(), tokens / summarize(seconds[2]).median},
+                    {"counted", (peer == 1 ? on : off)->name()}};
+  passes[c.name] = batch_sizes(ours->actors().statistics());
   return {};
 }
 
@@ -163,6 +164,8 @@ Result<void> measure(const ManySetup& setup, const Case& c, Report& report) {
 Result<void> measure_throughput(const ManySetup& setup, Report& report) {
   const int most = setup.short_run ? 2 : 9;
   const std::uint32_t decoded = setup.short_run ? 8 : 32;
+  cli::Json speeds = cli::Json::object();
+  cli::Json passes = cli::Json::object();
   DW_TRY(
       measure(setup,
               {.name = "batch32",
@@ -173,19 +176,22 @@ Result<void> measure_throughput(const ManySetup& setup, Report& report) {
                .decoded = decoded,
                .rounds = {.warm_up = 1, .at_most = most, .at_least = 2, .seconds = 60},
                .goal = 1.5},
-              report));
-  return measure(
-      setup,
-      {.name = "fork64",
-       .counts = "64 actors forked from a prompt of 1,024 tokens, each with another token after it, from the "
-                 "first message to the last reply, against 64 sequences by seq_cp in a unified cache",
-       .n = kForks,
-       .prompt = kForkPrompt,
-       .shared = true,
-       .decoded = decoded / 2,
-       .rounds = {.warm_up = 1, .at_most = most, .at_least = 2, .seconds = 90},
-       .goal = 3.0},
-      report);
+              report, speeds, passes));
+  DW_TRY(
+      measure(setup,
+              {.name = "fork64",
+               .counts = "64 actors forked from a prompt of 1,024 tokens, each with another token after it, from the "
+                         "first message to the last reply, against 64 sequences by seq_cp in a unified cache",
+               .n = kForks,
+               .prompt = kForkPrompt,
+               .shared = true,
+               .decoded = decoded / 2,
+               .rounds = {.warm_up = 1, .at_most = most, .at_least = 2, .seconds = 90},
+               .goal = 3.0},
+              report, speeds, passes));
+  report.add_fact("tokens_per_s", std::move(speeds));
+  report.add_fact("passes_by_sequences", std::move(passes));
+  return {};
 }
 
 }  // namespace driftwood::bench

@@ -1,6 +1,7 @@
 """A page with tables and plots of the reports of benchmarks."""
 
 import html
+import json
 import math
 
 from figures import figures_of, number
@@ -133,13 +134,20 @@ def table(figures):
     return "<table>" + "".join(rows) + "</table>"
 
 
+def facts_of(report):
+    """What a report says beside its figures, the machine and what is drawn."""
+    drawn = {"bench", "machine", "details", "short", "tokens_per_s"}
+    return {name: value for name, value in report.items() if name not in drawn and name not in report["details"]}
+
+
 def section(name, report):
     figures = figures_of(report)
     parts = [f"<h2>{html.escape(name)}</h2>", against_goals([figure for figure in figures if figure.goal])]
-    speeds = report.get("tokens_per_s")
-    if isinstance(speeds, dict) and all(isinstance(s, dict) and "counted" in s for s in speeds.values()):
+    if speeds := report.get("tokens_per_s"):
         parts.append(against_peers(speeds))
     parts.append(table(figures))
+    facts = [f"{fact}: {json.dumps(value)}" for fact, value in facts_of(report).items()]
+    parts += [f'<p class="facts">{html.escape(words)}</p>' for words in facts]
     return "\n".join(parts)
 
 

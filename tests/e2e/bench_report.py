@@ -22,7 +22,8 @@ def report(**medians):
                "better": "more" if name.endswith("ratio") else "less", "counts": f"what <{name}> counts"}  # fmt: skip
         for name, m in medians.items()
     }
-    machine = {"processor": "a processor", "cores": 2, "system": "a system", "memory_bytes": 2**34, "load": 0.1}
+    machine = {"processor": "a processor", "cores": 2, "system": "a system", "memory_bytes": 2**34, "load": 0.1,
+               "compiler": "GNU 12", "build": "Release", "cpu_features": ["AVX2", "AVX512", "FMA"]}  # fmt: skip
     return {"bench": "demo", "machine": machine, "short": False, "details": details}
 
 
@@ -91,10 +92,26 @@ class Compare(unittest.TestCase):
         self.assertEqual(self.compare(report(freeze_us=100), report(freeze_us=80)).returncode, 0)
         self.assertEqual(self.compare(report(freeze_us=80), report(freeze_us=100)).returncode, 1)
 
-    def test_other_machines_are_warned_of(self):
-        after = copy.deepcopy(report(freeze_us=100))
-        after["machine"]["cores"] = 64
-        self.assertIn("cores was 2 and is 64", self.compare(report(freeze_us=100), after).stderr)
+    def test_what_is_hard_to_compare_is_warned_of(self):
+        before = report(freeze_us=100)
+        self.assertEqual(self.compare(before, before).stderr, "")
+        for field, value, words in (
+            ("processor", "another", "processor was a processor and is another"),
+            ("cores", 64, "cores was 2 and is 64"),
+            ("system", "another", "system was a system and is another"),
+            ("compiler", "GNU 15", "compiler was GNU 12 and is GNU 15"),
+            ("build", "Debug", "build was Release and is Debug"),
+            ("cpu_features", ["AVX2", "FMA"], "the kernels no longer use AVX512"),
+            ("cpu_features", ["AVX2", "AVX512", "FMA", "VNNI"], "the kernels now use VNNI"),
+            ("load", 12.34, "busy in the report after, with a load of 12.3 on 2 cores"),
+        ):
+            after = copy.deepcopy(before)
+            after["machine"][field] = value
+            self.assertIn(words, self.compare(before, after).stderr)
+        for field, value in (("model", {"file": "another"}), ("threads", 7), ("short", True)):
+            after = copy.deepcopy(before)
+            after[field] = value
+            self.assertIn(f"{field} was", self.compare(before, after).stderr)
 
     def test_what_is_no_report_is_a_sentence(self):
         for content in ("{", "[]", '{"bench": "demo"}', '{"benchmarks": {}}'):
