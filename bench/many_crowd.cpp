@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
@@ -36,13 +37,26 @@ Result<double> private_bytes() {
   return kilobytes * 1024;
 }
 
-/// Microseconds from the message to the first token.
-Result<double> first_token_us(ManyActors& actors, ActorId actor) {
+struct FirstToken {
+  double us = 0;  ///< from the message until it was there
+  Token token = 0;
+};
+
+Result<FirstToken> first_token(ManyActors& actors, ActorId actor) {
   std::this_thread::sleep_for(kRest);
   std::atomic<double> us{0};
   const Stopwatch watch;
-  DW_TRY(actors.ask(actor, {MANY_GENERATE, 1, {}}, [&](std::size_t) { us = watch.elapsed_us(); }));
-  return us.load();
+  DW_TRY_ASSIGN(const Token token,
+                actors.ask(actor, {MANY_GENERATE, 1, {}}, [&](std::size_t) { us = watch.elapsed_us(); }));
+  return FirstToken{us.load(), token};
+}
+
+/// An error where more than may be awake are.
+Result<void> check_frozen(const Node& node, std::uint32_t crowd) {
+  const auto all = node.list();
+  const auto frozen = std::ranges::count(all, ActorState::frozen, &ActorStatus::state);
+  if (static_cast<std::size_t>(frozen) + kAwake >= crowd) return {};
+  return fail(ErrorCode::internal, fmt::format("{} actors of {} are frozen.", frozen, crowd));
 }
 
 Result<void> measure_waking(const ManySetup& setup, Report& report) {
@@ -52,28 +66,41 @@ Result<void> measure_waking(const ManySetup& setup, Report& report) {
   DW_TRY_ASSIGN(const auto actors,
                 ManyActors::create(setup.model, setup.threads, {.max_actors = crowd + 100, .max_awake = kAwake}));
   DW_TRY_ASSIGN(const ActorId parent, actors->spawn(kPrompt + 64));
-  DW_TRY(actors->ask(parent, {MANY_APPEND, kPrompt, {setup.text.begin(), setup.text.begin() + kPrompt}}));
+  DW_TRY_ASSIGN(const Token follows,
+                actors->ask(parent, {MANY_APPEND, kPrompt, {setup.text.begin(), setup.text.begin() + kPrompt}}));
   std::vector<ActorId> children;
   while (children.size() < crowd) {
     DW_TRY_ASSIGN(const auto made, actors->node().fork(parent, kForksAtOnce));
     children.insert(children.end(), made.begin(), made.end());
   }
-  actors->node().wait_idle();
-  std::vector<double> frozen;
-  std::vector<double> awake;
+  std::vector<ActorId> sampled;
+  // Each has a token of its own, and so pages that no other has.
   for (std::uint32_t i = 0; i < samples; ++i) {
     const ActorId child = children[i * (crowd / samples)];
-    // A first token of its own, so that it has pages that no other has; then others push it out.
     DW_TRY(actors->ask(child, {MANY_GENERATE, 1, {}}));
     DW_TRY(actors->node().put_away(child));
+    sampled.push_back(child);
+  }
+  actors->node().wait_idle();
+  DW_TRY(check_frozen(actors->node(), crowd));
+  std::vector<double> frozen;
+  std::vector<double> awake;
+  for (const ActorId child : sampled) {
     DW_TRY_ASSIGN(const auto status, actors->node().status(child));
-    if (status.state != ActorState::frozen)
+    if (status.state != ActorState::frozen) {
       return fail(ErrorCode::internal, "An actor is awake that should be frozen.");
-    DW_TRY_ASSIGN(const double cold, first_token_us(*actors, child));
-    DW_TRY(actors->ask(child, {MANY_REWIND, kPrompt + 1, {}}));
-    DW_TRY_ASSIGN(const double warm, first_token_us(*actors, child));
-    frozen.push_back(cold);
-    awake.push_back(warm);
+    }
+    DW_TRY_ASSIGN(const FirstToken woken, first_token(*actors, child));
+    DW_TRY(actors->ask(child, {MANY_REWIND, kPrompt, {}}));
+    DW_TRY(actors->ask(child, {MANY_APPEND, 1, {follows}}));
+    DW_TRY_ASSIGN(const FirstToken again, first_token(*actors, child));
+    if (woken.token != again.token) {
+      return fail(ErrorCode::internal,
+                  fmt::format("A woken actor goes on with token {}, and the same one awake with {}.", woken.token,
+                              again.token));
+    }
+    frozen.push_back(woken.us);
+    awake.push_back(again.us);
   }
   report.add({.name = "wake_ratio",
               .unit = "ratio",
