@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "benchmark.hpp"
+#include "core/cache_folder.hpp"
 #include "input.hpp"
 #include "model/model.hpp"
 #include "requantize.hpp"
@@ -144,11 +145,12 @@ Result<void> measure_strict(ForwardSetup setup, const ForwardRounds& prompt, con
 }
 
 /// Adds the figures of one file.
-Result<void> measure_model(const std::filesystem::path& path, int threads, const std::vector<Length>& measured,
-                           Report& report, cli::Json& speeds, cli::Json& greedy) {
+Result<void> measure_model(const std::filesystem::path& path, const std::filesystem::path& packed_cache, int threads,
+                           const std::vector<Length>& measured, Report& report, cli::Json& speeds, cli::Json& greedy) {
   DW_TRY_ASSIGN(const ModelSummary summary, Model::summarize(path));
   // Each side has room for the longest slice, in libllama's unit of 256.
-  ForwardSetup setup{.model = path, .threads = threads, .n_ctx = measured.back().n + 256, .tokens = {}};
+  ForwardSetup setup{
+      .model = path, .threads = threads, .n_ctx = measured.back().n + 256, .packed_cache = packed_cache, .tokens = {}};
   DW_TRY_ASSIGN(setup.tokens, text_tokens(path, measured.back().n + kMostDecoded));
 
   say("forward: loading " + path.filename().string());
@@ -185,13 +187,15 @@ Result<void> measure_model(const std::filesystem::path& path, int threads, const
 /// The default model, requantized. libllama's words of it are not ours to print.
 Result<void> measure_other_types(const std::filesystem::path& path, int threads, Report& report, cli::Json& speeds,
                                  cli::Json& greedy) {
-  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create());
+  // Beside the users' caches, so that the packed weights lie in the same file system as theirs.
+  DW_TRY_ASSIGN(const auto folder, ScratchFolder::create(cache_folder("bench").value_or("")));
   for (const std::string_view type : requantized_types()) {
     say(fmt::format("forward: making a {} file", type));
     DW_TRY_ASSIGN(const auto file, requantize(path, type, folder->path()));
-    DW_TRY(measure_model(file, threads, few_rounds(), report, speeds, greedy));
+    DW_TRY(measure_model(file, folder->path() / "packed", threads, few_rounds(), report, speeds, greedy));
     std::error_code ignored;
     std::filesystem::remove(file, ignored);
+    std::filesystem::remove_all(folder->path() / "packed", ignored);
   }
   return {};
 }
@@ -211,7 +215,7 @@ Result<Report> run_forward(const Options& options) {
   report.add_fact("threads", threads);
   cli::Json speeds = cli::Json::object();
   cli::Json greedy = cli::Json::object();
-  DW_TRY(measure_model(path, threads, lengths(options.short_run), report, speeds, greedy));
+  DW_TRY(measure_model(path, packed_weights_folder(), threads, lengths(options.short_run), report, speeds, greedy));
   if (!options.short_run && options.model.empty()) {
     DW_TRY(measure_other_types(path, threads, report, speeds, greedy));
   }

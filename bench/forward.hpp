@@ -17,9 +17,10 @@ namespace driftwood::bench {
 struct ForwardSetup {
   std::filesystem::path model;
   int threads = 1;
-  std::uint32_t n_ctx = 0;    ///< tokens that fit
-  bool strict = false;        ///< ForwardOptions::strict
-  std::vector<Token> tokens;  ///< what is fed, by position; no longer than n_ctx
+  std::uint32_t n_ctx = 0;             ///< tokens that fit
+  bool strict = false;                 ///< ForwardOptions::strict
+  std::filesystem::path packed_cache;  ///< ForwardOptions::packed_cache
+  std::vector<Token> tokens;           ///< what is fed, by position; no longer than n_ctx
 };
 
 /// One side. Its KV cache is f16 and is kept between calls; the logits of the last token are there for the caller

@@ -24,8 +24,8 @@ class DriftwoodContender final : public Contender {
     std::unique_ptr<DriftwoodContender> made(new DriftwoodContender());
     DW_TRY_ASSIGN(made->engine_, Engine::create());
     DW_TRY_ASSIGN(made->device_, open_device("cpu", {.threads = setup.threads}));
-    made->models_ =
-        std::make_unique<ModelPool>(*made->device_, ModelPoolOptions{.strict = setup.strict, .packed_cache = {}});
+    made->models_ = std::make_unique<ModelPool>(
+        *made->device_, ModelPoolOptions{.strict = setup.strict, .packed_cache = setup.packed_cache});
     DW_TRY(made->models_->add(kModel, setup.model));
     GuestHostOptions host;
     host.device = made->device_.get();

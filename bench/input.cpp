@@ -6,6 +6,7 @@
 #include "apps/driftwood/catalogue.hpp"
 #include "apps/driftwood/model_store.hpp"
 #include "apps/driftwood/paths.hpp"
+#include "core/cache_folder.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -28,6 +29,8 @@ Result<std::filesystem::path> find_model(const std::string& given) {
   DW_TRY_ASSIGN(auto found, cli::ModelStore(folder).resolve(wanted));
   return std::move(found.path);
 }
+
+std::filesystem::path packed_weights_folder() { return cache_folder("packed").value_or(""); }
 
 Result<std::vector<Token>> text_tokens(const std::filesystem::path& model, std::size_t count) {
   DW_TRY_ASSIGN(const auto tokenizer, Tokenizer::load(model));

@@ -168,7 +168,11 @@ Result<Report> run_limits(const Options& options) {
 
   const std::vector<std::uint32_t> lengths =
       options.short_run ? std::vector<std::uint32_t>{24, 512} : std::vector<std::uint32_t>{24, 512, 4096};
-  ForwardSetup setup{.model = path, .threads = threads, .n_ctx = lengths.back() + 256, .tokens = {}};
+  ForwardSetup setup{.model = path,
+                     .threads = threads,
+                     .n_ctx = lengths.back() + 256,
+                     .packed_cache = packed_weights_folder(),
+                     .tokens = {}};
   DW_TRY_ASSIGN(setup.tokens, text_tokens(path, lengths.back() + kDecoded));
   say("limits: the model");
   DW_TRY(measure_model(setup, {read.median * 1e9, arithmetic.median * 1e9}, lengths, rounds, report));

@@ -9,6 +9,7 @@
 
 #include "guests.hpp"
 #include "guests/many.h"
+#include "input.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -37,7 +38,8 @@ Result<std::unique_ptr<ManyActors>> ManyActors::create(const std::filesystem::pa
   std::unique_ptr<ManyActors> self(new ManyActors());
   DW_TRY_ASSIGN(self->engine_, Engine::create());
   DW_TRY_ASSIGN(self->device_, open_device("cpu", {.threads = threads}));
-  self->models_ = std::make_unique<ModelPool>(*self->device_);
+  self->models_ =
+      std::make_unique<ModelPool>(*self->device_, ModelPoolOptions{.packed_cache = packed_weights_folder()});
   DW_TRY(self->models_->add(kModel, model));
   DW_TRY_ASSIGN(self->forward_, self->models_->open(kModel));
   DW_TRY_ASSIGN(self->program_, Program::compile(*self->engine_, many_guest()));

@@ -16,10 +16,16 @@ namespace driftwood::bench {
 
 class ScratchFolder {
  public:
-  /// Under the system's folder for temporary files. unavailable: it could not be made.
-  static Result<std::unique_ptr<ScratchFolder>> create() {
+  /// In `parent`, which is made if need be; where that is empty, in the system's folder for temporary files.
+  /// unavailable: it could not be made.
+  static Result<std::unique_ptr<ScratchFolder>> create(std::filesystem::path parent = {}) {
     std::error_code error;
-    std::string pattern = (std::filesystem::temp_directory_path(error) / "driftwood-bench-XXXXXX").string();
+    if (parent.empty()) {
+      parent = std::filesystem::temp_directory_path(error);
+    } else {
+      std::filesystem::create_directories(parent, error);
+    }
+    std::string pattern = (parent / "driftwood-bench-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
       return fail(ErrorCode::unavailable,
                   "The folder \"" + pattern + "\" could not be made: " + std::strerror(errno) + ".");

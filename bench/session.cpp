@@ -7,6 +7,7 @@
 
 #include "guests.hpp"
 #include "guests/session.h"
+#include "input.hpp"
 
 namespace driftwood::bench {
 Result<std::unique_ptr<SessionHost>> SessionHost::create(const std::filesystem::path& model, std::string_view device,
@@ -15,7 +16,8 @@ Result<std::unique_ptr<SessionHost>> SessionHost::create(const std::filesystem::
   std::unique_ptr<SessionHost> host(new SessionHost());
   DW_TRY_ASSIGN(host->engine_, Engine::create());
   DW_TRY_ASSIGN(host->device_, open_device(device, options));
-  host->models_ = std::make_unique<ModelPool>(*host->device_);
+  host->models_ =
+      std::make_unique<ModelPool>(*host->device_, ModelPoolOptions{.packed_cache = packed_weights_folder()});
   DW_TRY(host->models_->add(kModel, model));
   DW_TRY_ASSIGN(host->program_, Program::compile(*host->engine_, guest));
   return host;

@@ -147,7 +147,8 @@ Result<void> measure_device(const std::string& device, const std::string& kind, 
   const ForwardOptions stock{.attention = AttentionKind::stock, .products = ProductKind::stock};
   std::unique_ptr<Side> own;
   if (ours) {
-    DW_TRY_ASSIGN(own, Side::create(device, {.threads = options.threads, .worker = WorkerUse::off}, model, {}));
+    DW_TRY_ASSIGN(own, Side::create(device, {.threads = options.threads, .worker = WorkerUse::off}, model,
+                                    {.packed_cache = packed_weights_folder()}));
   }
   // A worker has no mirrors.
   DeviceOptions chosen{.threads = options.threads, .mirror_budget = 0, .worker = WorkerUse::off};
