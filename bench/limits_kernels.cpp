@@ -27,6 +27,82 @@ double multiply_and_add(std::uint64_t rounds, float& keep) {
   return 2.0 * static_cast<double>(rounds * kChains * hn::Lanes(d));
 }
 
+#if HWY_TARGET == HWY_SCALAR || (HWY_ARCH_X86 && HWY_TARGET > HWY_SSSE3)
+
+double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    std::int32_t w = 1;
+    asm volatile("" : "+r"(w));  // no constant, so that it is multiplied
+    sum += std::int64_t{w} * w;
+  }
+  return 2.0 * static_cast<double>(rounds);
+}
+
+#else
+
+using Int = hn::CappedTag<std::int32_t, 16>;
+using VInt = hn::Vec<Int>;
+using VBytes = hn::Vec<hn::Repartition<std::uint8_t, Int>>;
+using VSigned = hn::Vec<hn::Repartition<std::int8_t, Int>>;
+
+/// sum + for each lane four products. x has signed bytes, w unsigned ones; without VNNI below 64, as those of 4 to 6
+/// bits.
+template <bool kVnni>
+HWY_INLINE VInt add_products(VInt sum, VBytes w, VSigned x) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if constexpr (kVnni) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
+    return sum;
+  }
+#endif
+#if HWY_ARCH_X86
+  asm("" : "+x"(w.raw));  // another value for all the compiler knows, so that it multiplies again
+  const hn::Repartition<std::int16_t, Int> d16;
+#if HWY_TARGET <= HWY_AVX3
+  const hn::Vec<decltype(d16)> pairs{_mm512_maddubs_epi16(w.raw, x.raw)};
+  const VInt quads{_mm512_madd_epi16(pairs.raw, hn::Set(d16, 1).raw)};
+#elif HWY_TARGET == HWY_AVX2
+  const hn::Vec<decltype(d16)> pairs{_mm256_maddubs_epi16(w.raw, x.raw)};
+  const VInt quads{_mm256_madd_epi16(pairs.raw, hn::Set(d16, 1).raw)};
+#else
+  const hn::Vec<decltype(d16)> pairs{_mm_maddubs_epi16(w.raw, x.raw)};
+  const VInt quads{_mm_madd_epi16(pairs.raw, hn::Set(d16, 1).raw)};
+#endif
+  return hn::Add(sum, quads);
+#elif HWY_ARCH_ARM_A64
+  asm("" : "+w"(w.raw));
+  const int8x16_t left = vreinterpretq_s8_u8(w.raw);
+  const int16x8_t low = vmull_s8(vget_low_s8(left), vget_low_s8(x.raw));
+  const int16x8_t high = vmull_high_s8(left, x.raw);
+  return VInt{vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))};
+#else
+#error "A vector unit without a product of bytes: add it to add_products()."
+#endif
+}
+
+template <bool kVnni>
+double multiply_bytes_with(std::uint64_t rounds, std::int64_t& sum) {
+  const Int d;
+  VInt sums[kChains];
+  for (VInt& chain : sums) chain = hn::Zero(d);
+  const VBytes w = hn::Set(hn::Repartition<std::uint8_t, Int>(), 1);
+  const VSigned x = hn::Set(hn::Repartition<std::int8_t, Int>(), 1);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    for (VInt& chain : sums) chain = add_products<kVnni>(chain, w, x);
+  }
+  for (const VInt chain : sums) sum += hn::GetLane(hn::SumOfLanes(d, chain));
+  return 2.0 * static_cast<double>(rounds * kChains * hn::Lanes(d) * 4);
+}
+
+double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if (__builtin_cpu_supports("avx512vnni")) return multiply_bytes_with<true>(rounds, sum);
+#endif
+  return multiply_bytes_with<false>(rounds, sum);
+}
+
+#endif
+
 std::uint64_t read_through(std::span<const std::byte> bytes) {
   const hn::CappedTag<std::uint64_t, 8> d;
   const std::size_t lanes = hn::Lanes(d);
@@ -49,10 +125,14 @@ HWY_AFTER_NAMESPACE();
 namespace driftwood::bench {
 
 HWY_EXPORT(multiply_and_add);
+HWY_EXPORT(multiply_bytes);
 HWY_EXPORT(read_through);
 
 double multiply_and_add(std::uint64_t rounds, float& keep) {
   return HWY_DYNAMIC_DISPATCH(multiply_and_add)(rounds, keep);
+}
+double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
+  return HWY_DYNAMIC_DISPATCH(multiply_bytes)(rounds, sum);
 }
 std::uint64_t read_through(std::span<const std::byte> bytes) { return HWY_DYNAMIC_DISPATCH(read_through)(bytes); }
 
