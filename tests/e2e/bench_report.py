@@ -1,17 +1,19 @@
 """The report of all benchmarks, and what is said of two of them.
 
-Usage: bench_report.py BENCH_FOLDER DRIFTWOOD_BENCH
+Usage: bench_report.py BENCH_FOLDER DRIFTWOOD_BENCH MAKE_GGUF
 """
 
 import copy
+import html
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-BENCH, PROGRAM = (Path(argument) for argument in sys.argv[1:3])
+BENCH, PROGRAM, MAKE_GGUF = (Path(argument) for argument in sys.argv[1:4])
 
 
 def report(**medians):
@@ -125,17 +127,34 @@ class Compare(unittest.TestCase):
 class RunAll(unittest.TestCase):
     def run_all(self, folder, *options):
         command = [sys.executable, BENCH / "report" / "run_all.py", PROGRAM, "--out", folder, "--short", *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = {**os.environ, "DRIFTWOOD_CACHE": str(Path(folder) / "cache")}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
     def test_one_report_has_every_benchmark_and_a_page_with_plots(self):
+        listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True).stdout
+        names = [line.split()[0] for line in listed.splitlines()[1:]]
         with tempfile.TemporaryDirectory() as folder:
-            done = self.run_all(folder, "--only", "chain,coldstart")
+            model = Path(folder) / "random.gguf"
+            subprocess.run([MAKE_GGUF, model, "--embd", "128", "--ctx", "4352", "--type", "q4_1"], check=True)
+            done = self.run_all(folder, "--model", model, "--threads", "1")
             self.assertEqual(done.returncode, 0, done.stderr)
             data = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
-            self.assertEqual(list(data["benchmarks"]), ["chain", "coldstart"])
+            found, left_out = data["benchmarks"], data["left_out"]
+            self.assertEqual(sorted([*found, *left_out]), sorted(names))
+            self.assertLessEqual(set(left_out), {"gpu", "worker"})  # what not every machine has
             page = (Path(folder) / "report.html").read_text(encoding="utf-8")
-            for name in ("host_call_ns", "start_ms", "<svg", "bench/compare"):
-                self.assertIn(name, page)
+            for name, report in found.items():
+                self.assertTrue(report["details"], name)
+                for part in (f"<h2>{name}</h2>", *(f"<code>{figure}</code>" for figure in report["details"])):
+                    self.assertIn(part, page)
+            for sentence in left_out.values():
+                self.assertIn(f"Left out: {html.escape(sentence)}", page)
+            # Both sides' speed, wherever there is a peer.
+            for name in ("forward", "many"):
+                drawn = page[page.index(f"<h2>{name}</h2>") :].split("<table>")[0]
+                for figure, sides in found[name]["tokens_per_s"].items():
+                    self.assertIn(f">{figure}<", drawn)
+                    self.assertIn(f"  {sides['counted']}<", drawn)
             same = subprocess.run([BENCH / "compare", *[Path(folder) / "report.json"] * 2], check=False)
             self.assertEqual(same.returncode, 0)
 
