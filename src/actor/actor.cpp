@@ -59,11 +59,11 @@ Result<void> Actor::run_handler(std::string_view name, std::span<const std::int3
   state_->state.store(ActorState::running, std::memory_order_release);
   const Result<std::int32_t> value = state_->instance->call(name, arguments);
   ActorRequests requests = state_->host.take_requests();
+  Result<void> handled = value ? handler_result(*value, state_->host.last_error()) : std::unexpected(value.error());
   state_->host.set_channel({});
   // A call that did not return left the guest's stack and memory as they were in its middle.
   state_->state.store(value ? ActorState::at_rest : ActorState::ended, std::memory_order_release);
-  if (!value) return std::unexpected(value.error());
-  DW_TRY(handler_result(*value, state_->host.last_error()));
+  DW_TRY(handled);
   state_->requests = std::move(requests);
   return {};
 }

@@ -70,6 +70,7 @@ void GuestHost::attach(Region& memory) {
 
 void GuestHost::set_channel(MessageChannel channel) {
   state_->channel = std::move(channel);
+  state_->forget_error();
   state_->replied = false;
   state_->requests = {};
 }

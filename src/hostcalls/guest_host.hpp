@@ -100,7 +100,8 @@ class GuestHost {
 
   /// Ties the calls to a guest's linear memory, which must outlive this object's use.
   void attach(Region& memory);
-  /// Begins the handling of a message; an empty channel ends it.
+  /// Begins the handling of a message; an empty channel ends it. No failure of a call is remembered beyond either, so
+  /// that a guest that was thawed between them sees nothing else.
   void set_channel(MessageChannel channel);
   /// What the guest has asked for since the last set_channel(); empty afterwards.
   ActorRequests take_requests() noexcept;
@@ -111,10 +112,11 @@ class GuestHost {
   void drop_caches();
   /// The models that the guest has open: the one thing of these calls that does not lie in its memory.
   std::vector<ModelHandle> model_handles() const;
-  /// Opens handles as they were, in place of those that are; loads nothing. not_found: a model that was not granted or
-  /// is not known; incompatible: a model known to be another file; corrupt: handles that cannot be.
+  /// Opens handles as they were, in place of those that are; loads nothing, though a model's file is read where its
+  /// hash is not known yet. not_found: a model that was not granted or is not here; incompatible: another file;
+  /// corrupt: handles that cannot be.
   Result<void> restore_model_handles(std::span<const ModelHandle> handles);
-  /// The sentence of the last call that failed; empty before. Dies with the next call.
+  /// The sentence of the last call that failed since set_channel(); empty before. Dies with the next call.
   std::string_view last_error() const noexcept;
 
   struct State;

@@ -57,6 +57,7 @@ struct GuestHost::State {
   std::int32_t remember(Error error);
   std::int32_t remember_out_of_memory() noexcept;
   const std::string& last_error() const noexcept { return last_error_; }
+  void forget_error() noexcept { last_error_.clear(); }
 
  private:
   ByteRange held_range() const noexcept;

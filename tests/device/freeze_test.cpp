@@ -259,6 +259,15 @@ TEST_F(FreezeTest, DifferentNumericsAreToldInWords) {
   EXPECT_THAT(thawed.numerics_difference, HasSubstr("a kernel of tomorrow"));
 }
 
+TEST_F(FreezeTest, ErrorsOfEarlierMessagesAreForgottenWithOrWithoutAFreeze) {
+  const auto program = value_of(Program::load(*engine_, DW_TEST_MESSAGES));
+  const auto plain = value_of(Actor::spawn(program, options()));
+  EXPECT_THAT(plain->send("pass an error on").error().message, HasSubstr("is not the handle of an open model"));
+  const auto thawed = value_of(Actor::thaw(program, value_of(plain->freeze()), options())).actor;
+  EXPECT_EQ(value_of(plain->send("last error")), "");
+  EXPECT_EQ(value_of(thawed->send("last error")), "");
+}
+
 TEST_F(FreezeTest, ActorThatEndedIsNotFrozen) {
   const auto actor = value_of(Actor::spawn(value_of(Program::load(*engine_, DW_TEST_MESSAGES)), options()));
   EXPECT_FALSE(actor->send("trap"));

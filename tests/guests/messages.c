@@ -48,6 +48,10 @@ DW_EXPORT("driftwood_receive") int32_t driftwood_receive(void) {
   if (strcmp(message, "misuse") == 0) return misuse();
   if (strcmp(message, "fail") == 0) return 7;
   if (strcmp(message, "pass an error on") == 0) return dw_model_close(5);
+  if (strcmp(message, "last error") == 0) {
+    char sentence[256];
+    return dw_reply(sentence, (uint32_t)dw_last_error(sentence, sizeof(sentence)));
+  }
   if (strcmp(message, "trap") == 0) __builtin_trap();
   if (strcmp(message, "loop") == 0) {
     for (volatile uint32_t i = 0;; ++i) {
