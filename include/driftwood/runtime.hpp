@@ -99,8 +99,9 @@ class DRIFTWOOD_API Runtime {
   /// is not there; guest_trap: its start trapped; unavailable: max_actors live, or the Runtime has ended.
   Result<Actor> spawn(const Program& program, ActorOptions options = {});
   /// An actor that is what was frozen; nothing of its memory is read or copied. Its name, arguments, environment, clock
-  /// and generator are the snapshot's; what it may use is that of `options`. incompatible: of another program or model;
-  /// not_found: a model or folder that the actor uses and that is not granted; corrupt; else as spawn().
+  /// and generator are the snapshot's; what it may use is that of `options`. incompatible: of another program or model,
+  /// whose file is read for that where this machine does not know its hash yet; not_found: a model or folder that the
+  /// actor uses and that is not granted; corrupt; else as spawn().
   Result<Actor> thaw(const Program& program, const Snapshot& snapshot, ActorOptions options = {});
   /// Why an actor's results may differ here in bits from those where it was frozen, as a sentence; empty when they do
   /// not.

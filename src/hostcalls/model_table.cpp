@@ -76,9 +76,8 @@ Result<void> restore_model_handles(GuestHost::State& state, std::span<const Mode
                   fmt::format("This actor runs on the model \"{}\" (SHA-256 {}), which is not here.", handle.name,
                               handle.hash.to_hex()));
     }
-    if (const auto known = state.options.models->known_hash(handle.name)) {
-      DW_TRY(check_same(handle.name, handle.hash, *known));
-    }
+    DW_TRY_ASSIGN(const Hash found, state.options.models->hash(handle.name));
+    DW_TRY(check_same(handle.name, handle.hash, found));
     models[handle.handle - 1] = {handle.name, handle.hash, {}};
   }
   state.models = std::move(models);

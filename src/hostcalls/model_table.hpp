@@ -20,8 +20,9 @@ Result<std::shared_ptr<Forward>> find_model(GuestHost::State& state, const char*
 
 /// The handles that are in use.
 std::vector<ModelHandle> model_handles(const GuestHost::State& state);
-/// Puts handles in place of those that are; loads nothing. not_found: a model that was not granted or that there is no
-/// file for; incompatible: a model known to be another one; corrupt: a handle out of range or twice.
+/// Puts handles in place of those that are; loads nothing, though a model's file is read where its hash is not known
+/// yet. not_found: a model that was not granted or that there is no file for; incompatible: another file; corrupt: a
+/// handle out of range or twice.
 Result<void> restore_model_handles(GuestHost::State& state, std::span<const ModelHandle> handles);
 
 }  // namespace driftwood

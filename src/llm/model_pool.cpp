@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "core/bytes.hpp"
+#include "model/mapped_file.hpp"
+#include "model/model_hash.hpp"
 
 namespace driftwood {
 
@@ -25,43 +27,44 @@ Result<void> ModelPool::add(std::string name, std::filesystem::path path) {
   return {};
 }
 
+Result<ModelPool::Entry*> ModelPool::find(std::string_view name) {
+  if (const auto found = entries_.find(name); found != entries_.end()) return &found->second;
+  return fail(ErrorCode::not_found,
+              fmt::format("There is no model '{}'; known are: {}.", name,
+                          entries_.empty() ? "none" : fmt::format("{}", fmt::join(std::views::keys(entries_), ", "))));
+}
+
 Result<std::shared_ptr<Forward>> ModelPool::open(std::string_view name, const std::function<void(double)>& progress) {
   // Held while loading: whoever asks for the same model meanwhile waits for it.
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) {
-    return fail(
-        ErrorCode::not_found,
-        fmt::format("There is no model '{}'; known are: {}.", name,
-                    entries_.empty() ? "none" : fmt::format("{}", fmt::join(std::views::keys(entries_), ", "))));
-  }
-  Entry& entry = found->second;
+  DW_TRY_ASSIGN(Entry* const found, find(name));
+  Entry& entry = *found;
   entry.last_opened = ++opens_;
   if (entry.forward == nullptr) {
     std::error_code unreadable;  // which opening it tells better
     const std::uintmax_t file_bytes = std::filesystem::file_size(entry.path, unreadable);
-    if (!unreadable) DW_TRY(make_room(found->first, file_bytes));
-    auto loaded = load(found->first, entry, progress);
-    while (!loaded && loaded.error().code == ErrorCode::out_of_memory && unload_one(found->first)) {
-      loaded = load(found->first, entry, progress);
+    if (!unreadable) DW_TRY(make_room(name, file_bytes));
+    auto loaded = load(name, entry, progress);
+    while (!loaded && loaded.error().code == ErrorCode::out_of_memory && unload_one(name)) {
+      loaded = load(name, entry, progress);
     }
     DW_TRY_ASSIGN(entry.forward, std::move(loaded));
     // Packed weights are known only now.
-    DW_TRY(make_room(found->first, 0));
+    DW_TRY(make_room(name, 0));
   }
   return entry.forward;
 }
 
-Result<std::shared_ptr<Forward>> ModelPool::load(const std::string& name, Entry& entry,
+Result<std::shared_ptr<Forward>> ModelPool::load(std::string_view name, Entry& entry,
                                                  const std::function<void(double)>& progress) {
-  DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = name, .progress = progress}));
+  DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = std::string(name), .progress = progress}));
   entry.hash = model->hash();
   return Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
                                             .strict = options_.strict,
                                             .packed_cache = options_.packed_cache});
 }
 
-bool ModelPool::unload_one(const std::string& name) {
+bool ModelPool::unload_one(std::string_view name) {
   Entry* oldest = nullptr;
   for (auto& [other, entry] : entries_) {
     const bool idle = other != name && entry.forward != nullptr && entry.forward.use_count() == 1;
@@ -72,7 +75,7 @@ bool ModelPool::unload_one(const std::string& name) {
   return true;
 }
 
-Result<void> ModelPool::make_room(const std::string& name, std::uint64_t bytes) {
+Result<void> ModelPool::make_room(std::string_view name, std::uint64_t bytes) {
   if (options_.weights_budget == 0) return {};
   while (loaded_bytes() + bytes > options_.weights_budget) {
     if (unload_one(name)) continue;
@@ -98,6 +101,22 @@ std::optional<Hash> ModelPool::known_hash(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(name);
   return found == entries_.end() ? std::nullopt : found->second.hash;
+}
+
+Result<Hash> ModelPool::hash(std::string_view name) {
+  std::filesystem::path path;
+  {
+    const std::lock_guard lock(mutex_);
+    DW_TRY_ASSIGN(const Entry* entry, find(name));
+    if (entry->hash) return *entry->hash;
+    path = entry->path;
+  }
+  DW_TRY_ASSIGN(const auto file, MappedFile::open(path));
+  const Hash hash = model_hash(path, *file, {});
+  const std::lock_guard lock(mutex_);
+  DW_TRY_ASSIGN(Entry* const entry, find(name));
+  if (!entry->hash) entry->hash = hash;  // or it was loaded meanwhile
+  return *entry->hash;
 }
 
 bool ModelPool::knows(std::string_view name) const {

@@ -53,6 +53,9 @@ class ModelPool {
   /// The hash of the model's file, where it has been loaded once; nothing where it was not, or the name is unknown.
   std::optional<Hash> known_hash(std::string_view name) const;
   bool knows(std::string_view name) const;
+  /// The hash of the model's file, which is read for it unless it is known; nothing is loaded. not_found: an unknown
+  /// name, or no file; else MappedFile::open's errors.
+  Result<Hash> hash(std::string_view name);
   std::vector<PooledModel> list() const;
   Device& device() const noexcept { return *device_; }
 
@@ -65,11 +68,12 @@ class ModelPool {
   };
 
   // These need mutex_.
-  Result<std::shared_ptr<Forward>> load(const std::string& name, Entry& entry,
+  Result<Entry*> find(std::string_view name);
+  Result<std::shared_ptr<Forward>> load(std::string_view name, Entry& entry,
                                         const std::function<void(double)>& progress);
-  Result<void> make_room(const std::string& name, std::uint64_t bytes);
+  Result<void> make_room(std::string_view name, std::uint64_t bytes);
   /// Unloads the model other than `name` that was not used for longest; false: all are in use.
-  bool unload_one(const std::string& name);
+  bool unload_one(std::string_view name);
   std::uint64_t loaded_bytes() const;
 
   Device* device_;
