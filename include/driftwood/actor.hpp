@@ -132,13 +132,14 @@ class DRIFTWOOD_API Actor {
   Result<void> kill() const;
 
   /// What the actor is when its messages up to now are handled; it goes on, copy-on-write. Costs what was written since
-  /// its last freeze. unsupported: its program cannot be frozen; what the actor ended with, if it has.
+  /// its last freeze. unsupported: its program cannot be frozen; unavailable: it has files of its folders open; what
+  /// the actor ended with, if it has.
   Result<Snapshot> freeze(std::string_view label = {}) const;
   /// freeze(), saved in a store; the actor's next snapshot has this one as its parent, and its file holds only what
   /// changed. `label` as Store::save() takes it. Fails as freeze() and Store::save() do.
   Result<SnapshotId> save(Store& store, std::string_view label = {}) const;
   /// Children (1 to 1024) that go on from what the actor is when its messages up to now are handled, with its options.
-  /// A guest that wants to hears which one it is. Fails as freeze() does; unavailable: no room for so many actors.
+  /// A guest that wants to hears which one it is. Fails as freeze() does; unavailable, too: no room for so many actors.
   Result<std::vector<Actor>> fork(std::uint32_t count) const;
 
   /// Whether both stand for the same actor.

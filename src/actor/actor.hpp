@@ -72,7 +72,8 @@ class Actor {
   void kill() noexcept;
 
   /// What the actor is now; it goes on living, copy-on-write over the same memory. Costs what was written since the
-  /// last freeze or thaw. invalid_argument: it is not at rest or no reactor; unsupported: its program cannot be frozen.
+  /// last freeze or thaw. invalid_argument: it is not at rest or no reactor; unsupported: its program cannot be frozen;
+  /// unavailable: it has files of its folders open.
   Result<Snapshot> freeze(std::string_view label = {});
   /// An actor that is what was frozen: maps memory, writes and reads nothing of it. What belongs to the actor
   /// (arguments, environment, clock and generator, place in a fork) is the snapshot's; what it may use (models,

@@ -34,7 +34,7 @@ struct ActorRecord {
   const ActorOptions options;      ///< its own, and its children's but for who they are
   std::unique_ptr<Actor> actor;    ///< null for a child before its birth, while it is frozen, and after the end
   std::optional<Snapshot> frozen;  ///< what it is, in place of `actor`
-  bool stays_awake = false;        ///< it cannot be frozen
+  bool stays_awake = false;        ///< it could not be frozen; until its next message, if it ever can
   AwakeActors::Place awake;        ///< among those that are not frozen
   Mailbox mailbox;
   bool scheduled = false;              ///< a worker handles its messages, or has been told to

@@ -40,6 +40,13 @@ Result<Snapshot> Actor::freeze(std::string_view label) {
     return fail(ErrorCode::unsupported,
                 fmt::format("This program cannot be frozen. {}", state_->program->freeze_obstacle()));
   }
+  DW_TRY_ASSIGN(const std::uint32_t files, state_->instance->open_files());
+  if (files != 0) {
+    return fail(ErrorCode::unavailable,
+                fmt::format("The actor cannot be frozen while it has {} open; it can when it has closed {}.",
+                            files == 1 ? "a file or folder" : fmt::format("{} files or folders", files),
+                            files == 1 ? "it" : "them"));
+  }
   if (Device* device = state_->options.host.device; device != nullptr) device->rest();
   // Devices let go of the pages that are mapped anew.
   state_->host.drop_caches();

@@ -62,6 +62,7 @@ bool Turn::run() {
     answer(std::unexpected(std::move(woken).error()));
     return finish();
   }
+  if (record_->program->freezable()) record_->stays_awake = false;  // what was in a freeze's way may be gone
   Result<std::string> reply = handle();
   if (record_->actor->state() == ActorState::ended) {
     withdraw();

@@ -7,6 +7,7 @@
 #include "core/handle.hpp"
 #include "core/log.hpp"
 #include "wasm/epoch_ticker.hpp"
+#include "wasm/file_count.hpp"
 #include "wasm/linear_memory.hpp"
 #include "wasm/module_cache.hpp"
 
@@ -61,12 +62,14 @@ wasm_config_t* make_config() {
 }  // namespace
 
 struct Engine::State {
-  State(const EngineOptions& given, wasm_engine_t* made) : options(given), engine(made), ticker(made, given.tick) {}
+  State(const EngineOptions& given, wasm_engine_t* made)
+      : options(given), engine(made), ticker(made, given.tick), file_count(made) {}
 
   EngineOptions options;
   Handle<wasm_engine_t, wasm_engine_delete> engine;
   std::unique_ptr<ModuleCache> cache;
   EpochTicker ticker;
+  FileCount file_count;
 };
 
 Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
@@ -94,5 +97,6 @@ wasm_engine_t* Engine::handle() const noexcept { return state_->engine.get(); }
 const EngineOptions& Engine::options() const noexcept { return state_->options; }
 const ModuleCache* Engine::cache() const noexcept { return state_->cache.get(); }
 EpochTicker& Engine::ticker() noexcept { return state_->ticker; }
+FileCount& Engine::file_count() noexcept { return state_->file_count; }
 
 }  // namespace driftwood

@@ -34,6 +34,7 @@ struct wasm_engine_t;
 namespace driftwood {
 
 class EpochTicker;
+class FileCount;
 class ModuleCache;
 
 /// Address space of every linear memory, and the guard behind it. Compiled code relies on both: a 32-bit index reaches
@@ -72,6 +73,8 @@ class Engine {
   const ModuleCache* cache() const noexcept;
   /// For Instance: what ends guests at their deadline.
   EpochTicker& ticker() noexcept;
+  /// For Instance: what counts the files that guests have open.
+  FileCount& file_count() noexcept;
 
  private:
   struct State;

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 #include <wasmtime.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "wasm/epoch_ticker.hpp"
+#include "wasm/file_count.hpp"
 #include "wasm/globals.hpp"
 #include "wasm/handles.hpp"
 #include "wasm/linear_memory.hpp"
@@ -23,8 +26,13 @@ namespace driftwood {
 
 namespace {
 
+/// The guest's, and FileCount's.
+constexpr std::int64_t kMostInstances = 2;
 /// Compilers use one; this keeps a guest's tables within a small multiple of `table_elements`.
 constexpr std::int64_t kMostTables = 8;
+
+/// The one function of WASI that opens anything.
+constexpr std::string_view kPathOpen = "wasi_snapshot_preview1.path_open";
 
 /// An exported function of i32 parameters and at most one i32 result.
 struct ExportedFunction {
@@ -80,7 +88,7 @@ struct Instance::State {
         context(wasmtime_store_context(store.get())),
         watch(program->engine().handle(), store.get(), options.limits.run_time) {
     wasmtime_store_limiter(store.get(), static_cast<std::int64_t>(options.limits.memory_bytes),
-                           options.limits.table_elements, 1, kMostTables, 1);
+                           options.limits.table_elements, kMostInstances, kMostTables, 1);
   }
 
   /// Runs `enter`, which enters the guest, under its deadline. The value is the exit status if the guest gave one.
@@ -89,6 +97,8 @@ struct Instance::State {
   Result<void> instantiate(const Linkage& linkage);
   Result<void> run_start();
   Result<const ExportedFunction*> find(std::string_view name);
+  /// The guest's memory under the name that WASI looks for; none: it can use nothing of WASI that needs memory.
+  std::optional<wasmtime_memory_t> exported_memory();
   Result<std::optional<int>> call(const ExportedFunction& function, std::span<const std::int32_t> arguments,
                                   std::int32_t& result);
 
@@ -102,6 +112,8 @@ struct Instance::State {
   wasmtime_instance_t instance{};
   std::optional<Globals> globals;  // once the instance is there
   std::map<std::string, ExportedFunction, std::less<>> functions;
+  std::size_t folders = 0;  // that WASI gives
+  std::optional<ExportedFunction> file_count;
 };
 
 template <typename Enter>
@@ -170,6 +182,15 @@ Result<const ExportedFunction*> Instance::State::find(std::string_view name) {
   return &functions.emplace(name, function).first->second;
 }
 
+std::optional<wasmtime_memory_t> Instance::State::exported_memory() {
+  constexpr std::string_view kName = "memory";
+  wasmtime_extern_t item;
+  if (!wasmtime_instance_export_get(context, &instance, kName.data(), kName.size(), &item)) return std::nullopt;
+  if (item.kind == WASMTIME_EXTERN_MEMORY) return item.of.memory;
+  wasmtime_extern_delete(&item);
+  return std::nullopt;
+}
+
 Result<std::optional<int>> Instance::State::call(const ExportedFunction& function,
                                                  std::span<const std::int32_t> arguments, std::int32_t& result) {
   std::vector<wasmtime_val_t> values;
@@ -217,6 +238,7 @@ Result<std::unique_ptr<Instance>> Instance::prepare(std::shared_ptr<const Progra
   if (options.on_memory) options.on_memory(*memory);
   std::unique_ptr<Instance> made(new Instance(std::make_unique<State>(std::move(program), std::move(memory), options)));
   if (linkage.uses_wasi()) DW_TRY(set_wasi(made->state_->context, options.wasi));
+  made->state_->folders = options.wasi.directories.size();
   DW_TRY(made->state_->instantiate(linkage));
   return made;
 }
@@ -229,6 +251,23 @@ Region& Instance::memory() noexcept { return *state_->region; }
 std::vector<WasmValue> Instance::globals() const { return state_->globals->read(); }
 
 std::optional<Determinism> Instance::determinism() const { return state_->determinism; }
+
+Result<std::uint32_t> Instance::open_files() {
+  State& state = *state_;
+  if (state.folders == 0 || std::ranges::find(state.program->imports(), kPathOpen) == state.program->imports().end()) {
+    return 0;
+  }
+  if (!state.file_count) {
+    const auto memory = state.exported_memory();
+    if (!memory) return 0;
+    DW_TRY_ASSIGN(const auto function, state.program->engine().file_count().add_to(state.context, *memory));
+    state.file_count = {function, 2, true};
+  }
+  const auto [given, end] = FileCount::arguments(state.folders);
+  std::int32_t count = 0;
+  DW_TRY(state.call(*state.file_count, std::array{given, end}, count));
+  return static_cast<std::uint32_t>(count);
+}
 
 bool Instance::has_export(std::string_view name) const {
   if (name.starts_with(kReservedPrefix)) return false;

@@ -101,6 +101,11 @@ class Instance {
   /// The virtual clock and the generator as they are now; nothing where the options gave none.
   std::optional<Determinism> determinism() const;
 
+  /// Files and folders that the guest has open below those that it was granted: they are no part of its memory, and
+  /// resume() does not open them again. 0 for a program that opens none or was granted no folder, at no cost; else it
+  /// takes as long as the process may have files open. Fails as call() does.
+  Result<std::uint32_t> open_files();
+
   bool has_export(std::string_view name) const;
   /// Calls an exported function of i32 parameters and at most one i32 result (0 when it has none).
   /// guest_trap: trap, deadline or exit, with the guest's backtrace in the message, a line for each frame;
