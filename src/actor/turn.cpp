@@ -73,6 +73,11 @@ bool Turn::run() {
     perform(record_->actor->take_requests());
   } else {
     withdraw();
+    // Nobody else waits for what came of it.
+    if (message_.kind == Message::Kind::forked) {
+      log(LogLevel::warning, fmt::format("Actor {} goes on as it was forked, since it failed to take note of that: {}",
+                                         record_->id(), reply.error().to_string()));
+    }
   }
   answer(std::move(reply));
   return finish();

@@ -58,6 +58,20 @@ TEST_F(NodeForks, ChildrenShareTheWorkAndReport) {
   EXPECT_EQ(ask(parent, "result"), "2870");
 }
 
+TEST_F(NodeForks, AChildThatCannotTakeNoteOfItsForkGoesOnAndTheHostHearsOfIt) {
+  make();
+  const ActorId parent = spawn_forking(1);
+  ask(parent, "deaf");
+  ::testing::internal::CaptureStderr();
+  const ActorId child = std::stoull(ask(parent, "fork 1"));
+  node_->wait_idle();
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("Actor " + std::to_string(child) +
+                        " goes on as it was forked, since it failed to take note of "
+                        "that: The program's handler returned the error 7."));
+  EXPECT_EQ(ask(child, "notes"), "");
+}
+
 TEST_F(NodeForks, AHandlerThatFailsHasNoChildren) {
   make();
   const ActorId parent = spawn_forking(4);

@@ -9,6 +9,7 @@ static char message[4096];
 static char notes[65536]; /* what "note" messages said, each followed by a space */
 static uint32_t handled;
 static uint32_t forked_as;
+static bool deaf; /* to forks */
 static uint64_t next_actor;
 
 static bool says(const char* command) { return strncmp(message, command, strlen(command)) == 0; }
@@ -122,6 +123,7 @@ static int32_t grow(void) {
 }
 
 DW_EXPORT("driftwood_forked") int32_t driftwood_forked(uint32_t fork_index) {
+  if (deaf) return 7;
   const bool at_rest = dw_receive(message, 1) == DW_E_UNAVAILABLE && dw_emit("", 0) == DW_E_UNAVAILABLE &&
                        dw_reply("", 0) == DW_E_UNAVAILABLE;
   if (at_rest) forked_as = fork_index;
@@ -141,6 +143,10 @@ DW_EXPORT("driftwood_receive") int32_t driftwood_receive(void) {
     return reply_text(text);
   }
   if (says("who")) return who();
+  if (says("deaf")) {
+    deaf = true;
+    return 0;
+  }
   if (says("emit until cancelled")) {
     int32_t status = DW_OK;
     while (status == DW_OK) status = dw_emit(".", 1);
