@@ -17,11 +17,14 @@ Error ended_with(ActorId id, const Error& reason) {
   return {reason.code, fmt::format("Actor {} has ended. {}", id, reason.message), reason.context};
 }
 
-/// Where there are many actors, what the system refuses is often the number of files.
+/// Where there are many actors, what the system refuses is often the number of files or mappings.
 Error with_limits(Error error) {
   if (error.code != ErrorCode::out_of_memory) return error;
+  const auto mappings = most_mappings();
   return std::move(error).with_context(fmt::format(
-      "while the process may open {} files; each actor needs one, and 4 GiB of address space", open_files()));
+      "while the process may open {} files{}; each actor needs one, two mappings for each piece of memory that it has "
+      "from elsewhere, and 4 GiB of address space",
+      open_files(), mappings ? fmt::format(" and have {} mappings (vm.max_map_count)", *mappings) : ""));
 }
 
 }  // namespace

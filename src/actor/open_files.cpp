@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace driftwood {
 namespace {
@@ -16,6 +17,12 @@ rlimit current_limit() noexcept {
 }  // namespace
 
 std::uint64_t open_files() noexcept { return current_limit().rlim_cur; }
+
+std::optional<std::uint64_t> most_mappings() {
+  std::uint64_t limit = 0;
+  if (std::ifstream("/proc/sys/vm/max_map_count") >> limit) return limit;
+  return std::nullopt;
+}
 
 std::uint64_t raise_open_files(std::uint64_t wanted) noexcept {
   rlimit limit = current_limit();

@@ -1,7 +1,9 @@
-// How many files the process may have open: each actor's memory is one.
+// How many files the process may have open, and how many mappings: each actor's memory is a file, and what it shares
+// with others or with a snapshot is mapped piece by piece.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace driftwood {
 
@@ -10,5 +12,7 @@ namespace driftwood {
 std::uint64_t raise_open_files(std::uint64_t wanted) noexcept;
 /// The limit as it is.
 std::uint64_t open_files() noexcept;
+/// Mappings that the system lets a process have; nothing where it has no such limit, or does not tell.
+std::optional<std::uint64_t> most_mappings();
 
 }  // namespace driftwood

@@ -1,6 +1,8 @@
 // How actors of a node end: alone, by themselves, by a kill, or with the node.
+#include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <fstream>
 #include <thread>
 
 #include "node_fixture.hpp"
@@ -238,8 +240,39 @@ TEST_F(NodeEndings, TooFewOpenFilesAreSaid) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(spawn_beyond_open_files(*engine_), ::testing::ExitedWithCode(0),
               "The system lets this process open 64 files, and each actor needs one: 4096 actors will not fit.\n(.*\n)*"
-              "1 more than 32: .*the process may open 64 files; each actor needs one");
+              "1 more than 32: .*the process may open 64 files.*; each actor needs one");
 }
+
+#if defined(__linux__)
+/// Spawns where the process has as many mappings as it may.
+void spawn_without_mappings(Engine& engine) {
+  const auto node = testing::value_of(Node::create());
+  const auto program = testing::value_of(Program::load(engine, DW_TEST_PEER));
+  // Pages that alternate between two protections are mappings of their own.
+  constexpr std::size_t kPage = 64 << 10, kPages = 2 << 20;
+  void* const reserved = mmap(nullptr, kPage * kPages, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) std::exit(1);
+  std::size_t page = 1;
+  while (page < kPages && mprotect(static_cast<char*>(reserved) + page * kPage, kPage, PROT_READ) == 0) page += 2;
+  const auto actor = node->spawn(program, {});
+  munmap(reserved, kPage * kPages);
+  if (actor) std::exit(2);
+  std::fprintf(stderr, "%s\n", actor.error().to_string().c_str());
+  std::exit(0);
+}
+
+TEST_F(NodeEndings, TooFewMappingsAreSaid) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "Sanitizers need mappings of their own.";
+#endif
+  std::size_t limit = 0;
+  std::ifstream("/proc/sys/vm/max_map_count") >> limit;
+  if (limit == 0 || limit > 1'000'000) GTEST_SKIP() << "The system allows " << limit << " mappings.";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(spawn_without_mappings(*engine_), ::testing::ExitedWithCode(0),
+              "and have " + std::to_string(limit) + " mappings .vm.max_map_count.; each actor needs");
+}
+#endif
 
 }  // namespace
 }  // namespace driftwood
