@@ -103,6 +103,28 @@ TEST_F(FreezeTest, RunThatIsFrozenAndThawedAfterEachMessageEqualsOneThatNeverWas
   }
 }
 
+TEST_F(FreezeTest, LongConversationOnSeveralThreadsWithQuantizedRowsIsTheSameFrozenAfterEachMessage) {
+  const auto several = open_device("cpu", {.threads = 3}).value();
+  ModelPool models(*several);
+  ASSERT_TRUE(models.add("oak", folder_.path() / "oak.gguf"));
+  const ActorOptions given = talker_options(*several, models);
+  chat::Settings settings = FreezeTest::settings(11);
+  settings.kv_type = "q8_0";
+  settings.n_ctx = 1024;
+  const auto plain = value_of(Actor::spawn(program_, given));
+  auto moved = value_of(Actor::spawn(program_, given));
+  for (Actor* actor : {plain.get(), moved.get()}) {
+    ASSERT_THAT(value_of(actor->send(chat::encode(chat::kConfigure, settings))), HasSubstr("status"));
+  }
+  for (int turn = 0; turn < 20; ++turn) {
+    const Snapshot snapshot = value_of(moved->freeze());
+    moved.reset();
+    moved = value_of(Actor::thaw(program_, snapshot, given)).actor;
+    ASSERT_EQ(say(*moved, turn), say(*plain, turn)) << turn;
+    ASSERT_EQ(rest_of(*moved), rest_of(*plain)) << turn;
+  }
+}
+
 TEST_F(FreezeTest, FrozenActorGoesOnAsIfItHadNotBeen) {
   const auto plain = talker(7);
   const auto frozen = talker(7);
