@@ -28,9 +28,11 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::uint64_t front_end(const Header& header) noexcept {
-  return kHeaderSize + header.manifest_size + header.index_size + header.layout_size;
+std::unexpected<Error> layout_is_damaged() {
+  return fail(ErrorCode::corrupt, "The layout is damaged: its hash is another.");
 }
+
+std::uint64_t front_end(const Header& header) noexcept { return header.layout_offset() + header.layout_size; }
 
 std::uint64_t data_offset_of(const Header& header) noexcept {
   const std::uint64_t end = front_end(header);
@@ -178,9 +180,7 @@ Result<Front> decode_front(const Header& header, std::span<const std::byte> byte
   if (root_hash(header.memory_size, manifest, index) != header.root) {
     return fail(ErrorCode::corrupt, "The manifest or the chunk index is damaged: the root hash is another.");
   }
-  if (hash_bytes(layout) != header.layout_hash) {
-    return fail(ErrorCode::corrupt, "The layout is damaged: its hash is another.");
-  }
+  if (hash_bytes(layout) != header.layout_hash) return layout_is_damaged();
   if (!std::ranges::all_of(reader.take(reader.left()), [](std::byte b) { return b == std::byte{0}; })) {
     return fail(ErrorCode::corrupt, "The bytes before the chunks are not zero.");
   }
@@ -201,6 +201,13 @@ Result<Front> decode_front(const Header& header, std::span<const std::byte> byte
                                                 front.signature->key.to_hex()));
   }
   return front;
+}
+
+Result<std::vector<FileReference>> decode_references(const Header& header, std::span<const std::byte> layout) {
+  if (hash_bytes(layout) != header.layout_hash) return layout_is_damaged();
+  Front front;
+  DW_TRY(decode_layout(layout, front));
+  return std::move(front.layout.files);
 }
 
 EncodedFront encode_front(const FrontParts& parts, const Hash& root) {

@@ -45,6 +45,7 @@ struct Header {
   Hash header_hash;  ///< of the bytes before it
 
   std::uint32_t chunk_count() const noexcept { return static_cast<std::uint32_t>(memory_size / kChunkSize); }
+  std::uint64_t layout_offset() const noexcept { return kHeaderSize + manifest_size + index_size; }
   /// Of a mapped file.
   std::uint64_t slots() const noexcept { return (file_size - data_offset) / kChunkSize; }
   FileReference reference() const noexcept { return {root, header_hash}; }
@@ -65,6 +66,10 @@ struct Front {
 
 /// From the bytes between the header and the data. corrupt: see above.
 Result<Front> decode_front(const Header& header, std::span<const std::byte> bytes);
+
+/// The other files that chunks lie in, from the layout's bytes alone, which have a hash of their own: true even where
+/// the manifest or the index is damaged. corrupt: see above.
+Result<std::vector<FileReference>> decode_references(const Header& header, std::span<const std::byte> layout);
 
 /// What to make a front from.
 struct FrontParts {

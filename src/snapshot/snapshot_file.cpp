@@ -64,6 +64,15 @@ Result<Front> read_front(const File& file) {
   return front;
 }
 
+Result<std::vector<FileReference>> read_references(const File& file) {
+  DW_TRY_ASSIGN(const Header header, read_header(file));
+  std::vector<std::byte> layout(header.layout_size);
+  DW_TRY(file.read_at(header.layout_offset(), layout));
+  auto references = decode_references(header, layout);
+  if (!references) return in_file(file, std::move(references).error());
+  return references;
+}
+
 Result<void> write_image(File& file, const EncodedFront& front, const ChunkLayout& layout, const ChunkIndex& index,
                          const Image& image) {
   DW_TRY(file.write_at(0, front.bytes));

@@ -18,6 +18,8 @@ namespace driftwood {
 /// Both fail with corrupt or incompatible and a message that names the file.
 Result<Header> read_header(const File& file);
 Result<Front> read_front(const File& file);
+/// The other files that chunks lie in; of the front only what tells that is read.
+Result<std::vector<FileReference>> read_references(const File& file);
 
 /// Writes a mapped file: the front, and the own chunks of `layout` from where they lie in `image`. Zeros (before the
 /// first slot, and chunks that `index` does not have) are left out as holes, which take no room.

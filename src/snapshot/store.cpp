@@ -110,14 +110,15 @@ Result<std::vector<SnapshotInfo>> Store::lineage(const SnapshotId& id) {
 
 Result<void> Store::remove(const SnapshotId& id) {
   DW_TRY_ASSIGN(const FolderLock lock, state_->folder.lock_exclusive());
-  DW_TRY(state_->unlist(id));
+  DW_TRY_ASSIGN(const auto by_others, FilesInUse::read(state_->folder, &id));
+  DW_TRY(state_->unlist(id, by_others));
   // From here on it is gone, and the rest is tidying up that collect() would do as well.
   DW_TRY_ASSIGN(const auto labels, state_->labels.all());
   if (const auto found = labels.find(id); found != labels.end()) {
     for (const std::string& label : found->second) DW_TRY(state_->labels.remove(label));
   }
   Collected ignored;
-  return state_->collect_kept(ignored);
+  return state_->collect_kept(by_others, ignored);
 }
 
 Result<void> Store::set_label(std::string_view label, const SnapshotId& id) {
@@ -133,7 +134,8 @@ Result<Store::Collected> Store::collect() {
   DW_TRY_ASSIGN(const FolderLock lock, state_->folder.lock_exclusive());
   Collected collected;
   DW_TRY(state_->folder.remove_unfinished(collected.files, collected.bytes));
-  DW_TRY(state_->collect_kept(collected));
+  DW_TRY_ASSIGN(const auto in_use, FilesInUse::read(state_->folder));
+  DW_TRY(state_->collect_kept(in_use, collected));
   DW_TRY_ASSIGN(const auto labels, state_->labels.all());
   for (const auto& [id, names] : labels) {
     if (state_->folder.has(id)) continue;

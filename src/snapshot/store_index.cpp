@@ -17,14 +17,12 @@ namespace driftwood {
 namespace {
 
 /// Named anew whenever the tables change; an index of another version is made anew.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr const char* kSchema = R"(
   CREATE TABLE snapshots (id BLOB PRIMARY KEY, inode INTEGER NOT NULL, parent BLOB, created INTEGER NOT NULL,
     program BLOB NOT NULL, program_name TEXT NOT NULL, actor TEXT NOT NULL, fork_index INTEGER NOT NULL,
     own_bytes INTEGER NOT NULL, memory_size INTEGER NOT NULL, damage TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE references_to (header BLOB NOT NULL, id BLOB NOT NULL, PRIMARY KEY (header, id)) WITHOUT ROWID;
-  CREATE INDEX references_of ON references_to (id);
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
 )";
 constexpr const char* kColumns =
     "id, parent, created, program, program_name, actor, fork_index, own_bytes, memory_size, damage";
@@ -42,8 +40,7 @@ FileStatus status_of(const File& file) {
   return {status.st_ino, std::min(on_disk, static_cast<std::uint64_t>(status.st_size))};
 }
 
-Result<void> write_row(Database& database, const SnapshotInfo& info, std::uint64_t inode,
-                       const std::vector<FileReference>& references) {
+Result<void> write_row(Database& database, const SnapshotInfo& info, std::uint64_t inode) {
   DW_TRY_ASSIGN(Statement row, database.prepare("INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?,?,?,?,?,?,?)"));
   row.bind(1, info.id);
   row.bind(2, static_cast<std::int64_t>(inode));
@@ -56,17 +53,7 @@ Result<void> write_row(Database& database, const SnapshotInfo& info, std::uint64
   row.bind(9, static_cast<std::int64_t>(info.own_bytes));
   row.bind(10, static_cast<std::int64_t>(info.memory_size));
   row.bind(11, info.damage);
-  DW_TRY(row.run());
-  DW_TRY_ASSIGN(Statement gone, database.prepare("DELETE FROM references_to WHERE id = ?"));
-  gone.bind(1, info.id);
-  DW_TRY(gone.run());
-  DW_TRY_ASSIGN(Statement reference, database.prepare("INSERT OR REPLACE INTO references_to VALUES (?,?)"));
-  for (const FileReference& file : references) {
-    reference.bind(1, file.header);
-    reference.bind(2, info.id);
-    DW_TRY(reference.run());
-  }
-  return {};
+  return row.run();
 }
 
 SnapshotInfo info_of(const Front& front, std::uint64_t bytes) {
@@ -101,19 +88,10 @@ Result<SnapshotInfo> read_row(Statement& row) {
   return info;
 }
 
-Result<bool> is_referenced(Database& database, const Hash& header) {
-  DW_TRY_ASSIGN(Statement row, database.prepare("SELECT 1 FROM references_to WHERE header = ? LIMIT 1"));
-  row.bind(1, header);
-  return row.next();
-}
-
 Result<void> delete_row(Database& database, const Hash& id) {
-  for (const char* sql : {"DELETE FROM snapshots WHERE id = ?", "DELETE FROM references_to WHERE id = ?"}) {
-    DW_TRY_ASSIGN(Statement statement, database.prepare(sql));
-    statement.bind(1, id);
-    DW_TRY(statement.run());
-  }
-  return {};
+  DW_TRY_ASSIGN(Statement row, database.prepare("DELETE FROM snapshots WHERE id = ?"));
+  row.bind(1, id);
+  return row.run();
 }
 
 }  // namespace
@@ -197,14 +175,14 @@ Result<void> StoreIndex::insert(Database& database, const StoreFolder::Listed& l
     front = fail(ErrorCode::corrupt, fmt::format("The snapshot file {} holds another snapshot: {}.",
                                                  file->path().string(), front->header.root.to_hex()));
   }
-  if (front) return write_row(database, info_of(*front, status_of(*file).bytes), listed.inode, front->layout.files);
+  if (front) return write_row(database, info_of(*front, status_of(*file).bytes), listed.inode);
   const ErrorCode code = front.error().code;
   if (code != ErrorCode::corrupt && code != ErrorCode::incompatible) return std::unexpected(front.error());
   SnapshotInfo damaged;
   damaged.id = listed.root;
   damaged.own_bytes = status_of(*file).bytes;
   damaged.damage = front.error().message;
-  return write_row(database, damaged, listed.inode, {});
+  return write_row(database, damaged, listed.inode);
 }
 
 void StoreIndex::add(std::span<const std::shared_ptr<const Front>> fronts) {
@@ -216,21 +194,15 @@ void StoreIndex::add(std::span<const std::shared_ptr<const Front>> fronts) {
       const auto file = folder_.open_snapshot(front->header.root);
       if (!file) continue;
       const FileStatus status = status_of(*file);
-      DW_TRY(write_row(*database, info_of(*front, status.bytes), status.inode, front->layout.files));
+      DW_TRY(write_row(*database, info_of(*front, status.bytes), status.inode));
     }
     return transaction.commit();
   };
   if (const auto result = added(); !result) log(LogLevel::debug, result.error().to_string());
 }
 
-Result<bool> StoreIndex::forget(const SnapshotId& id, const Hash& header) {
-  return with_current([&](Database& database) -> Result<bool> {
-    DW_TRY_ASSIGN(Transaction transaction, Transaction::begin(database));
-    DW_TRY_ASSIGN(const bool needed, is_referenced(database, header));
-    DW_TRY(delete_row(database, id));
-    DW_TRY(transaction.commit());
-    return needed;
-  });
+Result<void> StoreIndex::forget(const SnapshotId& id) {
+  return with_current([&](Database& database) { return delete_row(database, id); });
 }
 
 Result<std::vector<SnapshotInfo>> StoreIndex::all() {
@@ -259,17 +231,6 @@ Result<SnapshotInfo> StoreIndex::find(const SnapshotId& id) {
     if (found) return read_row(row);
     return fail(ErrorCode::not_found,
                 fmt::format("There is no snapshot {} in {}.", id.to_hex(), folder_.path().string()));
-  });
-}
-
-Result<std::vector<Hash>> StoreIndex::referenced(const std::vector<Hash>& headers) {
-  return with_current([&](Database& database) -> Result<std::vector<Hash>> {
-    std::vector<Hash> found;
-    for (const Hash& header : headers) {
-      DW_TRY_ASSIGN(const bool any, is_referenced(database, header));
-      if (any) found.push_back(header);
-    }
-    return found;
   });
 }
 

@@ -1,8 +1,8 @@
 // A table of what the files of a store say of themselves, so that listing them opens none.
 //
 // It is only a copy: before it is believed it is compared with the folder, and what it lacks is read from the files. A
-// damaged or lost index is made anew. So nothing waits for it to reach the disk, and no crash can make it wrong.
-// Any thread; any number of processes, each with an object of its own. Internal to src/snapshot.
+// damaged or lost index is made anew, and no file is removed for what it says. So nothing waits for it to reach the
+// disk. Any thread; any number of processes, each with an object of its own. Internal to src/snapshot.
 #pragma once
 
 #include <filesystem>
@@ -27,15 +27,12 @@ class StoreIndex {
   /// Adds snapshots that were just listed. What fails here is found by the next comparison.
   void add(std::span<const std::shared_ptr<const Front>> fronts);
   /// Each of these compares the index with the folder first.
-  /// Forgets a snapshot that is about to be removed: its inode may soon be that of another file of the same root. True
-  /// when other snapshots have chunks in its file.
-  Result<bool> forget(const SnapshotId& id, const Hash& header);
+  /// Forgets a snapshot that is about to be removed: its inode may soon be that of another file of the same root.
+  Result<void> forget(const SnapshotId& id);
   /// All listed snapshots, the newest first, without their labels.
   Result<std::vector<SnapshotInfo>> all();
   /// not_found: it is not listed.
   Result<SnapshotInfo> find(const SnapshotId& id);
-  /// Which of these files (by their header's hash) a listed snapshot has chunks in.
-  Result<std::vector<Hash>> referenced(const std::vector<Hash>& headers);
   /// Bytes on the disk of all listed snapshots.
   Result<std::uint64_t> total_bytes();
 

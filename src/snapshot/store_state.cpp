@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -57,22 +56,21 @@ Result<void> Store::State::check(const File& file, const Front& front) const {
   return check_chunks(front, files);
 }
 
-Result<void> Store::State::unlist(const SnapshotId& id) {
+Result<void> Store::State::unlist(const SnapshotId& id, const FilesInUse& by_others) {
   DW_TRY_ASSIGN(const File file, folder.open_snapshot(id));
   // What has no header that can be read can serve nobody.
   const auto header = read_header(file);
-  DW_TRY_ASSIGN(const bool needed, index.forget(id, header ? header->header_hash : Hash{}));
-  DW_TRY(folder.unlist(id, needed ? &header->header_hash : nullptr));
+  const bool stays = header && by_others.contains(header->header_hash);
+  DW_TRY(index.forget(id));
+  DW_TRY(folder.unlist(id, stays ? &header->header_hash : nullptr));
   known.forget(id);
   return {};
 }
 
-Result<void> Store::State::collect_kept(Collected& collected) {
-  DW_TRY_ASSIGN(auto kept, folder.list_kept());
-  if (kept.empty()) return {};
-  DW_TRY_ASSIGN(const auto referenced, index.referenced(kept));
+Result<void> Store::State::collect_kept(const FilesInUse& in_use, Collected& collected) {
+  DW_TRY_ASSIGN(const auto kept, folder.list_kept());
   for (const Hash& header : kept) {
-    if (std::ranges::find(referenced, header) != referenced.end()) continue;
+    if (in_use.contains(header)) continue;
     std::error_code error;
     const auto size = std::filesystem::file_size(folder.kept_path(header), error);
     DW_TRY(folder.remove_kept(header));

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "snapshot/files_in_use.hpp"
 #include "snapshot/known_snapshots.hpp"
 #include "snapshot/labels.hpp"
 #include "snapshot/settler.hpp"
@@ -38,10 +39,10 @@ struct Store::State {
   Result<Front> front_of(const SnapshotId& id) const;
   /// Compares all chunks of a snapshot with their hashes.
   Result<void> check(const File& file, const Front& front) const;
-  /// Takes a snapshot from the list. Needs the exclusive lock.
-  Result<void> unlist(const SnapshotId& id);
-  /// Removes kept files that nothing refers to any more. Needs the exclusive lock.
-  Result<void> collect_kept(Collected& collected);
+  /// Takes a snapshot from the list; its file stays where `by_others` contains it. Needs the exclusive lock.
+  Result<void> unlist(const SnapshotId& id, const FilesInUse& by_others);
+  /// Removes kept files that no listed snapshot needs any more. Needs the exclusive lock.
+  Result<void> collect_kept(const FilesInUse& in_use, Collected& collected);
   /// unavailable: `more` bytes would exceed the limit.
   Result<void> check_room(std::uint64_t more);
   Result<std::uint64_t> total_bytes();

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "snapshot/database.hpp"
 #include "store_support.hpp"
 
 namespace driftwood {
@@ -147,6 +148,51 @@ TEST_F(StoreDamage, IndexIsMadeAnewFromTheFiles) {
     value_of(store_->remove(again));
     value_of(store_->check(child_));
   }
+}
+
+/// As after the machine stopped: pages of the index are lost, and SQLite cannot tell. Of the tables, `snapshots` alone
+/// is compared with the folder.
+TEST_F(StoreDamage, IndexThatLostRowsDoesNotDecideWhatARemovalTakesAway) {
+  store_.file_of(child_);
+  store_.close();
+  {
+    Database index = value_of(Database::open(store_.path() / "index.db"));
+    std::vector<std::string> others;
+    Statement tables =
+        value_of(index.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'snapshots'"));
+    while (value_of(tables.next())) others.push_back(tables.text(0));
+    for (const std::string& table : others) value_of(index.run(("DELETE FROM " + table).c_str()));
+  }
+  store_.reopen();
+  value_of(store_->remove(parent_));
+  value_of(store_->check(child_));
+  EXPECT_EQ(value_of(store_->collect()).files, 0u);
+  store_.reopen();
+  EXPECT_EQ(bytes_of(*value_of(store_->load(child_)).memory), memory_.plain());
+}
+
+/// What it says of its chunks is covered by another hash.
+TEST_F(StoreDamage, FilesOfADamagedManifestAreKept) {
+  std::string flipped = sound_;
+  flipped[170] ^= 1;
+  EXPECT_FALSE(load_child_from(flipped));
+  value_of(store_->remove(parent_));
+  EXPECT_FALSE(load_child_from(flipped));
+  value_of(store_->collect());
+  ASSERT_TRUE(load_child_from(sound_));
+  value_of(store_->check(child_));
+}
+
+TEST_F(StoreDamage, WhatALaterVersionMayNeedIsKept) {
+  std::string newer = sound_;
+  newer[8] = 2;
+  EXPECT_FALSE(load_child_from(newer));
+  value_of(store_->remove(parent_));
+  EXPECT_EQ(value_of(store_->collect()).files, 0u);
+  ASSERT_TRUE(load_child_from(sound_));
+  value_of(store_->check(child_));
+  value_of(store_->remove(child_));
+  EXPECT_EQ(store_.files_in("kept"), 0u);
 }
 
 TEST_F(StoreDamage, IndexOfAnotherVersionIsMadeAnew) {
