@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "snapshot/image_chunks.hpp"
 #include "snapshot/snapshot_file.hpp"
 
 namespace driftwood {
@@ -15,17 +16,20 @@ Result<std::vector<FileReference>> references_of(const StoreFolder& folder, cons
 }  // namespace
 
 Result<FilesInUse> FilesInUse::read(const StoreFolder& folder, const Hash* leaving) {
-  DW_TRY_ASSIGN(const auto listed, folder.list());
+  DW_TRY_ASSIGN(auto listed, folder.list());
+  std::erase_if(listed, [&](const auto& one) { return leaving != nullptr && one.root == *leaving; });
+  // To open one takes about as long as to read a chunk.
+  std::vector<Result<std::vector<FileReference>>> references(listed.size());
+  in_parallel(listed.size(), listed.size() * kChunkSize,
+              [&](std::size_t i) { references[i] = references_of(folder, listed[i].root); });
   FilesInUse in_use;
-  for (const StoreFolder::Listed& one : listed) {
-    if (leaving != nullptr && one.root == *leaving) continue;
-    const auto references = references_of(folder, one.root);
-    if (references) {
-      for (const FileReference& reference : *references) in_use.headers_.push_back(reference.header);
+  for (const auto& of_one : references) {
+    if (of_one) {
+      for (const FileReference& reference : *of_one) in_use.headers_.push_back(reference.header);
       continue;
     }
     // What is damaged there can never be read again, whatever is kept for it.
-    const ErrorCode code = references.error().code;
+    const ErrorCode code = of_one.error().code;
     if (code != ErrorCode::corrupt && code != ErrorCode::not_found) in_use.some_unknown_ = true;
   }
   std::ranges::sort(in_use.headers_);

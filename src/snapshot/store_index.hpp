@@ -1,7 +1,7 @@
 // A table of what the files of a store say of themselves, so that listing them opens none.
 //
 // It is only a copy: before it is believed it is compared with the folder, and what it lacks is read from the files. A
-// damaged or lost index is made anew, and no file is removed for what it says. So nothing waits for it to reach the
+// damaged or lost index is made anew, and no file is removed for what it says. So no save waits for it to reach the
 // disk. Any thread; any number of processes, each with an object of its own. Internal to src/snapshot.
 #pragma once
 
