@@ -51,15 +51,35 @@ Result<void> check_label(std::string_view label) {
 
 Result<void> Labels::set(std::string_view label, const Hash& root) const {
   DW_TRY(check_label(label));
-  if (step_) DW_TRY(step_("label"));
+  if (step_) DW_TRY(step_("link"));
   std::random_device random;
   const auto made = folder_ / fmt::format(".{}-{:08x}{:08x}", ::getpid(), random(), random());
   if (::symlink(root.to_hex().c_str(), made.c_str()) != 0) {
     return LastError().because(fmt::format("The label \"{}\" cannot be made", label));
   }
-  auto renamed = rename_file(made, folder_ / label);
+  const auto renamed = [&]() -> Result<void> {
+    if (step_) DW_TRY(step_("label"));
+    return rename_file(made, folder_ / label);
+  }();
   if (!renamed) ::unlink(made.c_str());
   return renamed;
+}
+
+Result<std::uint64_t> Labels::remove_unfinished() const {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().native().starts_with('.')) found.push_back(entry->path());
+  }
+  if (error) return cannot_be_read(error);
+  for (const auto& link : found) {
+    if (step_) DW_TRY(step_("collect"));
+    if (::unlink(link.c_str()) != 0 && errno != ENOENT) {
+      return LastError().because(fmt::format("The file {} cannot be removed", link.string()));
+    }
+  }
+  return found.size();
 }
 
 Result<void> Labels::remove(std::string_view label) const {
@@ -89,12 +109,14 @@ Result<std::map<Hash, std::vector<std::string>>> Labels::all() const {
     const std::string label = entry->path().filename().string();
     if (const auto root = find(label)) labels[*root].push_back(label);
   }
-  if (error) {
-    return fail(ErrorCode::unavailable,
-                fmt::format("The labels in {} cannot be read: {}.", folder_.string(), error.message()));
-  }
+  if (error) return cannot_be_read(error);
   for (auto& of_one : labels) std::ranges::sort(of_one.second);
   return labels;
+}
+
+std::unexpected<Error> Labels::cannot_be_read(const std::error_code& error) const {
+  return fail(ErrorCode::unavailable,
+              fmt::format("The labels in {} cannot be read: {}.", folder_.string(), error.message()));
 }
 
 }  // namespace driftwood

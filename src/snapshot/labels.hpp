@@ -4,10 +4,12 @@
 // kept in step. A label whose snapshot is gone counts as none. Any thread, any number of processes.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "core/error.hpp"
@@ -32,8 +34,12 @@ class Labels {
   Result<Hash> find(std::string_view label) const;
   /// All labels of each snapshot, in order.
   Result<std::map<Hash, std::vector<std::string>>> all() const;
+  /// Removes links that did not become labels, and counts them. Needs the exclusive lock, so that nobody makes one.
+  Result<std::uint64_t> remove_unfinished() const;
 
  private:
+  std::unexpected<Error> cannot_be_read(const std::error_code& error) const;
+
   std::filesystem::path folder_;
   StoreStep step_;
 };

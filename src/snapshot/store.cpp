@@ -141,6 +141,8 @@ Result<Store::Collected> Store::collect() {
     if (state_->folder.has(id)) continue;
     for (const std::string& name : names) DW_TRY(state_->labels.remove(name));
   }
+  DW_TRY_ASSIGN(const std::uint64_t links, state_->labels.remove_unfinished());
+  collected.files += links;
   return collected;
 }
 

@@ -227,6 +227,7 @@ Result<void> StoreFolder::remove_unfinished(std::uint64_t& files, std::uint64_t&
 Result<void> StoreFolder::adopt(const Unproven& file) const {
   DW_TRY_ASSIGN(const File open, File::open(file.path));
   DW_TRY(open.sync());
+  DW_TRY(step("adopt"));
   DW_TRY(rename_file(file.path, listed_path(file.root)));
   return sync_folder(path_ / "snapshots");
 }

@@ -22,7 +22,7 @@ constexpr std::size_t kPackedAtOnce = 256;
 /// A new file beside `path`, which is removed unless it takes that name.
 class NewFile {
  public:
-  static Result<NewFile> create(const std::filesystem::path& path) {
+  static Result<NewFile> create(const std::filesystem::path& path, const StoreStep& step) {
     std::error_code error;
     if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) {
       return fail(ErrorCode::invalid_argument, fmt::format("The file {} is there already.", path.string()));
@@ -30,8 +30,11 @@ class NewFile {
     std::random_device random;
     std::filesystem::path beside = path;
     beside += fmt::format(".{:08x}{:08x}.part", random(), random());
+    if (step) DW_TRY(step("create"));
     DW_TRY_ASSIGN(File file, File::create(beside));
-    return NewFile(std::move(file), path);
+    NewFile made(std::move(file), path, step);
+    DW_TRY(made.step("write"));
+    return made;
   }
   NewFile(NewFile&&) noexcept = default;
   NewFile& operator=(NewFile&&) = delete;
@@ -41,8 +44,11 @@ class NewFile {
 
   File& file() noexcept { return file_; }
   Result<void> name() {
+    DW_TRY(step("seal"));
     DW_TRY(file_.make_read_only());
+    DW_TRY(step("sync"));
     DW_TRY(file_.sync());
+    DW_TRY(step("publish"));
     DW_TRY(rename_file(file_.path(), path_));
     named_ = true;
     const auto folder = path_.parent_path();
@@ -50,9 +56,13 @@ class NewFile {
   }
 
  private:
-  NewFile(File file, std::filesystem::path path) : file_(std::move(file)), path_(std::move(path)) {}
+  NewFile(File file, std::filesystem::path path, StoreStep step)
+      : file_(std::move(file)), path_(std::move(path)), step_(std::move(step)) {}
+  Result<void> step(std::string_view name) const { return step_ ? step_(name) : Result<void>{}; }
+
   File file_;
   std::filesystem::path path_;
+  StoreStep step_;
   bool named_ = false;
 };
 
@@ -162,7 +172,7 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
   parts.index = front.index.encode();
   if (options.signing_key != nullptr) parts.signature = options.signing_key->sign(id);
 
-  DW_TRY_ASSIGN(NewFile file, NewFile::create(path));
+  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, options.on_step));
   EncodedFront encoded;
   if (options.compression) {
     DW_TRY_ASSIGN(encoded, write_packed(file.file(), parts, id, front.index, *loaded.second, *options.compression));

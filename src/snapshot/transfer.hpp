@@ -20,6 +20,7 @@ namespace driftwood {
 struct ExportOptions {
   std::optional<int> compression;           ///< a level of zstd, 1 to 19; without it the file can be mapped as it lies
   const SigningKey* signing_key = nullptr;  ///< signs the root hash
+  StoreStep on_step;                        ///< for tests
 };
 
 struct ExportInfo {

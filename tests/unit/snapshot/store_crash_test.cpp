@@ -3,114 +3,33 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <functional>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <vector>
 
-#include "store_support.hpp"
+#include "store_crash_support.hpp"
 
 namespace driftwood {
 namespace {
 
 using testing::bytes_of;
+using testing::FailAt;
 using testing::FrozenMemory;
+using testing::hash_of;
 using ::testing::HasSubstr;
+using testing::in_child;
+using testing::kDone;
+using testing::kFailed;
+using testing::kill_at;
 using testing::snapshot_of;
+using testing::StoreCrash;
 using testing::TestStore;
 using testing::value_of;
-
-constexpr int kDone = 0, kFailed = 4;
-
-/// Runs `work` in a process of its own, and gives its exit status, or minus the signal that ended it.
-int in_child(const std::function<int()>& work) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int status = kFailed;
-    try {
-      status = work();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "child: %s\n", error.what());
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/// A step that kills the process when it comes to the n-th.
-StoreStep kill_at(int n) {
-  auto steps = std::make_shared<std::atomic<int>>(0);
-  return [steps, n](std::string_view) -> Result<void> {
-    if (++*steps == n) ::kill(::getpid(), SIGKILL);
-    return {};
-  };
-}
-
-/// A step that is refused when it is the n-th; counts all.
-struct FailAt {
-  std::shared_ptr<std::atomic<int>> steps = std::make_shared<std::atomic<int>>(0);
-  int n = 0;
-  Result<void> operator()(std::string_view step) const {
-    if (++*steps != n) return {};
-    return fail(ErrorCode::unavailable, "The test refuses to " + std::string(step) + ".");
-  }
-};
-
-/// A chain of three snapshots in a store that nobody has open, and a fourth to be saved.
-class StoreCrash : public ::testing::Test {
- protected:
-  StoreCrash() {
-    auto store = open({});
-    std::optional<SnapshotId> parent;
-    memory_.fill(0, 6 * kChunkSize);
-    for (int i = 0; i < 3; ++i) {
-      memory_.fill(static_cast<std::size_t>(i) * kChunkSize, 5000);
-      parent = value_of(store->save(snapshot_of(memory_, parent), i == 1 ? "middle" : ""));
-      saved_.emplace_back(*parent, memory_.plain());
-    }
-    memory_.fill(4 * kChunkSize, 3 * kChunkSize);
-    next_ = snapshot_of(memory_, parent);
-    value_of(store->sync());
-  }
-
-  std::unique_ptr<Store> open(StoreStep step) const {
-    return value_of(Store::open({.folder = path(), .on_step = step}));
-  }
-  std::filesystem::path path() const { return folder_.path() / "store"; }
-
-  /// Everything that is listed is whole, all of saved_ but `removed` is listed, and nothing is left over.
-  void expect_sound(std::optional<SnapshotId> removed = {}) {
-    auto store = open({});
-    value_of(store->sync());
-    std::size_t found = 0;
-    for (const SnapshotInfo& info : value_of(store->list())) {
-      EXPECT_EQ(info.damage, "");
-      const auto checked = store->check(info.id);
-      EXPECT_TRUE(checked) << checked.error().message;
-      for (const auto& [id, plain] : saved_) {
-        if (id != info.id) continue;
-        EXPECT_EQ(bytes_of(*value_of(store->load(id)).memory), plain);
-        found += id != removed;
-      }
-    }
-    EXPECT_EQ(found, saved_.size() - (removed ? 1 : 0));
-    value_of(store->collect());
-    for (const char* folder : {"writing", "fresh"}) {
-      EXPECT_TRUE(std::filesystem::is_empty(path() / folder)) << folder;
-    }
-  }
-  bool is_listed(const SnapshotId& id) { return open({})->resolve(id.to_hex()).has_value(); }
-
-  TemporaryFolder folder_;
-  FrozenMemory memory_{10};
-  std::vector<std::pair<SnapshotId, std::vector<std::byte>>> saved_;
-  Snapshot next_;
-};
 
 TEST_F(StoreCrash, KilledAtEachStepOfASave) {
   int killed = 0;
@@ -136,7 +55,7 @@ TEST_F(StoreCrash, KilledAtEachStepOfASave) {
     ASSERT_EQ(status, -SIGKILL);
     ++killed;
   }
-  EXPECT_GE(killed, 7) << "create, write, seal, publish, label, index, sync, settle";
+  EXPECT_GE(killed, 9) << "create, write, seal, publish, link, label, index, sync, settle";
 }
 
 /// The second of three: one has chunks in its file, and it has chunks in another's.
@@ -168,6 +87,135 @@ TEST_F(StoreCrash, KilledAtEachStepOfARemoval) {
   EXPECT_EQ(value_of(store->total_bytes()), 0u);
 }
 
+/// The last one that needs a file of a snapshot that was removed before.
+TEST_F(StoreCrash, KilledAtEachStepOfARemovalThatTakesAKeptFileAway) {
+  const SnapshotId last = saved_[2].first;
+  const Snapshot again = value_of(open({})->load(last));
+  for (int i = 0; i < 2; ++i) value_of(open({})->remove(saved_[static_cast<std::size_t>(i)].first));
+  const std::vector<std::byte> plain = saved_[2].second;
+  saved_.clear();
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    value_of(open({})->set_label("last", last));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(path() / "kept"), {}), 2);
+    const auto before = folder_.path() / "before";
+    std::filesystem::remove_all(before);
+    std::filesystem::copy(path(), before,
+                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    const int status = in_child([&] {
+      value_of(open(kill_at(n))->remove(last));
+      return kDone;
+    });
+    if (is_listed(last)) {
+      EXPECT_EQ(bytes_of(*value_of(open({})->load(last)).memory), plain) << "step " << n;
+    }
+    expect_sound();
+    if (status == kDone) break;
+    ASSERT_EQ(status, -SIGKILL);
+    ++killed;
+    std::filesystem::remove_all(path());
+    std::filesystem::rename(before, path());
+  }
+  EXPECT_GE(killed, 4) << "unlist, unlabel, collect, collect";
+  EXPECT_EQ(value_of(open({})->total_bytes()), 0u);
+}
+
+TEST_F(StoreCrash, KilledAtEachStepOfACollection) {
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    std::ofstream(path() / "writing" / "1-2") << "half";
+    std::ofstream(path() / "kept" / hash_of("nobody").to_hex()) << "needed by nobody";
+    std::filesystem::create_symlink(saved_[0].first.to_hex(), path() / "labels" / ".1-2");
+    std::error_code there;
+    std::filesystem::create_symlink(hash_of("nobody").to_hex(), path() / "labels" / "dangling", there);
+    const int status = in_child([&] {
+      value_of(open(kill_at(n))->collect());
+      return kDone;
+    });
+    expect_sound();
+    if (status == kDone) break;
+    ASSERT_EQ(status, -SIGKILL);
+    ++killed;
+  }
+  EXPECT_EQ(killed, 4) << "writing, kept, a label of nothing, a link";
+}
+
+TEST_F(StoreCrash, KilledAtEachStepOfALabel) {
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    value_of(open({})->set_label("middle", saved_[1].first));
+    const int status = in_child([&] {
+      value_of(open(kill_at(n))->set_label("middle", saved_[2].first));
+      return kDone;
+    });
+    const SnapshotId labelled = value_of(open({})->resolve("middle"));
+    EXPECT_EQ(labelled, saved_[status == kDone ? 2 : 1].first) << "step " << n;
+    expect_sound();
+    if (status == kDone) break;
+    ASSERT_EQ(status, -SIGKILL);
+    ++killed;
+  }
+  EXPECT_EQ(killed, 2) << "link, label";
+}
+
+TEST_F(StoreCrash, KilledAtEachStepOfAnImport) {
+  const auto file = exported_next();
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    const int status = in_child([&] {
+      const auto store = open(kill_at(n));
+      value_of(import_snapshot(file, *store, {.trusted = {}, .label = "now"}));
+      return kDone;
+    });
+    expect_sound();
+    const auto store = open({});
+    if (const auto now = store->resolve("now")) {
+      EXPECT_EQ(bytes_of(*value_of(store->load(*now)).memory), memory_.plain()) << "step " << n;
+    }
+    for (const SnapshotInfo& info : value_of(store->list())) {
+      if (info.parent == saved_.back().first) value_of(store->remove(info.id));
+    }
+    if (status == kDone) break;
+    ASSERT_EQ(status, -SIGKILL);
+    ++killed;
+  }
+  EXPECT_GE(killed, 9) << "create, write, seal, publish, link, label, index, sync, settle";
+}
+
+TEST_F(StoreCrash, KilledAtEachStepOfAnExport) {
+  const auto file = folder_.path() / "last.dwsnap";
+  for (const std::optional<int> compression : {std::optional<int>(), std::optional(3)}) {
+    int killed = 0;
+    for (int n = 1;; ++n) {
+      std::filesystem::remove(file);
+      const int status = in_child([&] {
+        const ExportOptions options{.compression = compression, .signing_key = nullptr, .on_step = kill_at(n)};
+        value_of(export_snapshot(*open({}), saved_.back().first, file, options));
+        return kDone;
+      });
+      expect_sound();
+      EXPECT_EQ(std::filesystem::exists(file), status == kDone) << "step " << n;
+      if (status == kDone) break;
+      ASSERT_EQ(status, -SIGKILL);
+      ++killed;
+    }
+    EXPECT_EQ(killed, 5) << "create, write, seal, sync, publish";
+    TestStore there;
+    EXPECT_EQ(value_of(import_snapshot(file, *there)).id, saved_.back().first);
+    EXPECT_EQ(bytes_of(*value_of(there->load(saved_.back().first)).memory), saved_.back().second);
+  }
+}
+
+TEST_F(StoreCrash, RefusedAtEachStepOfALabel) {
+  for (int n = 1; n <= 2; ++n) {
+    const auto set = open(FailAt{.n = n})->set_label("middle", saved_[2].first);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().code, ErrorCode::unavailable);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(path() / "labels"), {}), 1);
+    EXPECT_EQ(value_of(open({})->resolve("middle")), saved_[1].first);
+  }
+}
+
 TEST_F(StoreCrash, RefusedAtEachStepOfASave) {
   for (int n = 1;; ++n) {
     FailAt step{.n = n};
@@ -190,107 +238,6 @@ TEST_F(StoreCrash, RefusedAtEachStepOfASave) {
       if (info.parent == saved_.back().first) value_of(store->remove(info.id));
     }
   }
-}
-
-TEST_F(StoreCrash, FileSizeLimitLikeAFullDisk) {
-  for (const rlim_t limit : {rlim_t{0}, rlim_t{100}, rlim_t{70'000}, rlim_t{200'000}}) {
-    const int status = in_child([&] {
-      auto store = open({});
-      ::signal(SIGXFSZ, SIG_IGN);
-      const rlimit given{limit, limit};
-      ::setrlimit(RLIMIT_FSIZE, &given);
-      const auto saved = store->save(next_);
-      if (saved || saved.error().code != ErrorCode::unavailable) return kFailed;
-      return saved.error().message.find("cannot be written: File too large.") == std::string::npos ? kFailed : kDone;
-    });
-    EXPECT_EQ(status, kDone) << "limit " << limit;
-    expect_sound();
-  }
-}
-
-TEST(StoreFullDisk, SaveSaysSoAndLeavesTheStoreAsItWas) {
-#ifdef __linux__
-  const TemporaryFolder folder;
-  if (::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=2m") != 0) {
-    GTEST_SKIP() << "a small file system to fill cannot be mounted here";
-  }
-  {
-    auto store = value_of(Store::open({.folder = folder.path() / "store"}));
-    FrozenMemory memory(64);
-    memory.fill(0, 10 * kChunkSize);
-    const auto before = memory.plain();
-    const SnapshotId id = value_of(store->save(snapshot_of(memory)));
-    memory.fill(0, 40 * kChunkSize);
-    const auto second = store->save(snapshot_of(memory, id));
-    ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().code, ErrorCode::unavailable);
-    EXPECT_THAT(second.error().message, HasSubstr("No space left on device."));
-    value_of(store->check(id));
-    EXPECT_EQ(bytes_of(*value_of(store->load(id)).memory), before);
-    value_of(store->remove(id));
-    EXPECT_EQ(value_of(store->total_bytes()), 0u);
-  }
-  EXPECT_EQ(::umount2(folder.path().c_str(), MNT_DETACH), 0);
-#endif
-}
-
-/// What is left when the machine stops before a save has reached the disk: the file under its name of that start of the
-/// machine, with other bytes.
-class StoreAfterPowerLoss : public StoreCrash {
- protected:
-  /// Saves the fourth snapshot and a child of it, and stops before either is on the disk.
-  void stop_before_the_disk() {
-    auto store = open([](std::string_view step) -> Result<void> {
-      if (step == "sync") return fail(ErrorCode::unavailable, "The machine stops here.");
-      return {};
-    });
-    fourth_ = value_of(store->save(next_));
-    memory_.fill(9 * kChunkSize, kChunkSize);
-    fifth_ = value_of(store->save(snapshot_of(memory_, fourth_), "fifth"));
-    EXPECT_FALSE(store->sync());
-    store.reset();
-    for (const auto& entry : std::filesystem::directory_iterator(path() / "fresh")) fresh_.push_back(entry.path());
-    for (auto& file : fresh_) {
-      const auto name = file.filename().string();
-      const auto earlier = path() / "fresh" / ("0123456789abcdef" + name.substr(name.find('-')));
-      std::filesystem::rename(file, earlier);
-      file = earlier;
-    }
-    ASSERT_EQ(fresh_.size(), 2u);
-  }
-  std::filesystem::path file_of(const SnapshotId& id) const {
-    return path() / "fresh" / ("0123456789abcdef-" + id.to_hex());
-  }
-
-  SnapshotId fourth_, fifth_;
-  std::vector<std::filesystem::path> fresh_;
-};
-
-TEST_F(StoreAfterPowerLoss, WhatReachedTheDiskIsKept) {
-  stop_before_the_disk();
-  expect_sound();
-  EXPECT_TRUE(is_listed(fourth_));
-  EXPECT_EQ(bytes_of(*value_of(open({})->load(fifth_)).memory), memory_.plain());
-}
-
-TEST_F(StoreAfterPowerLoss, WhatIsNotWholeIsAbsent) {
-  stop_before_the_disk();
-  // Its size had reached the disk, and its last bytes had not.
-  const auto size = std::filesystem::file_size(file_of(fifth_));
-  std::filesystem::permissions(file_of(fifth_), std::filesystem::perms::owner_all);
-  std::filesystem::resize_file(file_of(fifth_), size - 50'000);
-  std::filesystem::resize_file(file_of(fifth_), size);
-  expect_sound();
-  EXPECT_TRUE(is_listed(fourth_));
-  EXPECT_FALSE(is_listed(fifth_));
-  EXPECT_EQ(open({})->resolve("fifth").error().code, ErrorCode::not_found);
-}
-
-TEST_F(StoreAfterPowerLoss, ChildOfWhatIsLostIsLostToo) {
-  stop_before_the_disk();
-  std::filesystem::remove(file_of(fourth_));
-  expect_sound();
-  EXPECT_FALSE(is_listed(fifth_));
 }
 
 TEST(StoreProcesses, ShareOneFolder) {
