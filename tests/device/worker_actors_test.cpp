@@ -10,6 +10,7 @@
 #include <random>
 #include <regex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,12 @@ using namespace driftwood::testing;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using namespace std::chrono_literals;
+
+int count(std::string_view text, std::string_view sentence) {
+  int found = 0;
+  for (std::size_t at = text.find(sentence); at != std::string_view::npos; at = text.find(sentence, at + 1)) ++found;
+  return found;
+}
 
 /// What became of an actor: its replies, and all of it at rest.
 struct Outcome {
@@ -135,6 +142,7 @@ TEST_F(WorkerActors, GoOnAsIfNothingHadHappenedThroughAHundredKills) {
   constexpr int kKills = 100;
   int kills = 0;
   std::mt19937 random(1);
+  ::testing::internal::CaptureStderr();
   while (kills < kKills) {
     std::atomic<bool> done{false};
     std::thread killer([&] {
@@ -155,6 +163,9 @@ TEST_F(WorkerActors, GoOnAsIfNothingHadHappenedThroughAHundredKills) {
       ASSERT_TRUE(outcomes[i] == undisturbed[i]) << "memory of actor " << i << " after " << kills << " kills";
     }
   }
+  const int in_the_middle = count(::testing::internal::GetCapturedStderr(), "ended in the middle of a computation");
+  RecordProperty("kills_in_a_computation", in_the_middle);
+  EXPECT_GE(in_the_middle, kKills / 4) << "a worker that is killed while it has nothing to do proves little";
 }
 
 TEST_F(WorkerActors, DoNotNoticeAPassThatIsRepeated) {

@@ -62,7 +62,7 @@ void Supervisor::drop() {
 
 Result<Connection*> Supervisor::running() {
   if (connection_ != nullptr && connection_->ended()) {
-    static_cast<void>(explain({ErrorCode::unavailable, "", {}}, "nothing"));
+    static_cast<void>(explain({ErrorCode::unavailable, "", {}}, nullptr));
   }
   while (connection_ == nullptr) {
     const auto delay = restarts_.delay();
@@ -97,11 +97,12 @@ Error Supervisor::explain(Error error, const char* doing) {
   last_end_ = lost || hung ? error.message : connection_->end();
   restarts_.note_end();
   drop();
-  log(LogLevel::warning, fmt::format("The device worker of {} ended, and is started again: {}", device_, last_end_));
+  const std::string when = doing == nullptr ? std::string() : fmt::format(" in the middle of {}", doing);
+  log(LogLevel::warning,
+      fmt::format("The device worker of {} ended{}, and is started again: {}", device_, when, last_end_));
   if (hung) return error;
   return {ErrorCode::unavailable,
-          fmt::format("The device worker of {} ended in the middle of {} ({}); it is started again.", device_, doing,
-                      last_end_),
+          fmt::format("The device worker of {} ended{} ({}); it is started again.", device_, when, last_end_),
           {}};
 }
 

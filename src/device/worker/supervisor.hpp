@@ -29,7 +29,7 @@ class Supervisor {
   std::uint64_t number() const noexcept { return number_.load(std::memory_order_relaxed); }
 
   /// To be called where a request failed: when the worker is at its end, or lost its device, notes that, and gives the
-  /// error of whoever asked: `doing` ("a computation"). Any other error is left as it is.
+  /// error of whoever asked: `doing` ("a computation"; null: nobody did). Any other error is left as it is.
   Error explain(Error error, const char* doing);
   void note_success() noexcept { restarts_.note_success(); }
   /// Tells the worker something, if `worker` is still the one that runs.
