@@ -35,6 +35,7 @@ Result<std::string> read_text(const fs::path& path) {
   return fail(ErrorCode::unavailable, "The file \"" + path.string() + "\" cannot be read.");
 }
 
+/// Every option that a thaw has; read_plan takes them back.
 Json plan_json(const VerifyPlan& plan) {
   const ThawOptions& thaw = plan.thaw;
   return {{"store", plan.store.string()},
@@ -43,8 +44,12 @@ Json plan_json(const VerifyPlan& plan) {
           {"models", thaw.models},
           {"program", thaw.program},
           {"directories", thaw.directories},
+          {"offline", thaw.offline},
           {"device", thaw.runtime.device},
+          {"device_worker", thaw.runtime.device_worker},
           {"threads", thaw.runtime.threads},
+          {"strict", thaw.runtime.strict},
+          {"priority", thaw.runtime.priority},
           {"max_memory", thaw.runtime.max_memory},
           {"save_to", plan.save_to.string()}};
 }
@@ -67,8 +72,12 @@ Result<VerifyPlan> read_plan(const fs::path& folder) {
     plan.thaw.models = json.at("models").get<std::vector<std::string>>();
     plan.thaw.program = json.at("program").get<std::string>();
     plan.thaw.directories = json.at("directories").get<std::vector<std::string>>();
+    plan.thaw.offline = json.at("offline").get<bool>();
     plan.thaw.runtime.device = json.at("device").get<std::string>();
+    plan.thaw.runtime.device_worker = json.at("device_worker").get<std::string>();
     plan.thaw.runtime.threads = json.at("threads").get<int>();
+    plan.thaw.runtime.strict = json.at("strict").get<bool>();
+    plan.thaw.runtime.priority = json.at("priority").get<int>();
     plan.thaw.runtime.max_memory = json.at("max_memory").get<std::string>();
     plan.save_to = json.at("save_to").get<std::string>();
   } catch (const nlohmann::json::exception& exception) {

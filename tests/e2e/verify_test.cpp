@@ -56,6 +56,20 @@ TEST_F(Verify, DeterministicActorMayLookAtItsClockAndDraw) {
   EXPECT_NE(outcome.out.find("of the seed 7"), std::string::npos) << outcome.out;
 }
 
+TEST_F(Verify, ItsProcessesTakeTheOptionsThatItWasGiven) {
+  freeze();
+  Environment no_worker = environment();
+  no_worker.emplace_back("DRIFTWOOD_DEVICE_WORKER", (folder() / "no-worker").string());
+  const auto verify = [&](const char* worker) {
+    return run({.arguments = with_program(
+                    {"verify", "rest", "--device", "cpu", "--device-worker", worker, "--message", "count"}),
+                .environment = no_worker,
+                .input = {}});
+  };
+  EXPECT_EQ(verify("off").status, 0);
+  expect_sentence(verify("on"), kNotFound, "no-worker");
+}
+
 TEST_F(Verify, WhatCannotBeVerifiedIsSaid) {
   freeze();
   expect_sentence(cli({"verify", "rest"}), kInvalidArgument, "--message");
