@@ -44,7 +44,7 @@ std::optional<FoundContext> context_at(std::span<const std::byte> bytes, std::sp
 
 std::vector<FoundContext> find_contexts(std::span<const std::byte> memory, std::span<const KnownModel> models) {
   std::vector<FoundContext> list;
-  for (std::size_t offset = 0; offset < memory.size(); offset += DW_CONTEXT_ALIGNMENT) {
+  for (std::size_t offset = 0; offset < memory.size() && list.size() < kMostContexts; offset += DW_CONTEXT_ALIGNMENT) {
     auto found = context_at(memory.subspan(offset), models);
     if (!found) continue;
     found->offset = offset;

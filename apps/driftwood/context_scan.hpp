@@ -33,8 +33,11 @@ struct FoundContext {
   friend bool operator==(const FoundContext&, const FoundContext&) = default;
 };
 
-/// Every place that holds a Context's header; one that cannot be a Context of its model, or reaches out of memory, is
-/// left out. What a guest has freed may still look like one.
+/// No more are looked for: memory may be full of what looks like one.
+inline constexpr std::size_t kMostContexts = 256;
+
+/// The first kMostContexts places that hold a Context's header; one that cannot be a Context of its model, or reaches
+/// out of memory, is left out. What a guest has freed may still look like one.
 std::vector<FoundContext> find_contexts(std::span<const std::byte> memory, std::span<const KnownModel> models);
 
 Json context_json(const FoundContext& context);

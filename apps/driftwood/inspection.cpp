@@ -64,6 +64,10 @@ Result<Inspection> Inspection::make(const std::string& name, ThawOptions options
   const std::span<const std::byte> memory(region->data(), snapshot.memory->size());
   made.memory_hash = hash_bytes(memory);
   made.contexts = find_contexts(memory, known_models(made.manifest, options, made.notes));
+  if (made.contexts.size() == kMostContexts) {
+    made.notes.push_back("What follows the first " + std::to_string(kMostContexts) +
+                         " Contexts in memory was not searched for more.");
+  }
   std::shared_ptr<const Image> parent;
   if (!made.lineage.empty()) {
     if (const auto loaded = found.store->load(made.lineage.front().id)) parent = loaded->memory;

@@ -102,12 +102,15 @@ std::string draw_cells(const Grid& grid) {
 
 std::string draw_contexts(const Grid& grid, std::span<const FoundContext> contexts) {
   std::string out;
+  std::vector<bool> dotted(grid.cells.size());  // Contexts of a hostile memory may all lie in one place
   for (const FoundContext& context : contexts) {
     const std::size_t first = context.offset / grid.bytes_per_cell;
     const std::size_t last = (context.offset + context.bytes - 1) / grid.bytes_per_cell;
     const std::size_t last_used = (context.offset + context.used_bytes - 1) / grid.bytes_per_cell;
     if (last >= grid.cells.size()) continue;
     for (std::size_t i = first; i <= last_used; ++i) {
+      if (dotted[i]) continue;
+      dotted[i] = true;
       out += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"2.6\" fill=\"{}\"/>\n", Grid::x(i) + kCell / 2,
                          Grid::y(i) + kCell / 2, kRows);
     }

@@ -53,6 +53,30 @@ TEST_F(Inspect, DeterminismIsPartOfTheSnapshot) {
   EXPECT_GT(determinism["random_position"], 0);
 }
 
+TEST_F(Inspect, MemoryFullOfContextsIsToldInPart) {
+  // In each page of 4 KiB the header of a Context with 512 tokens in 2 MiB.
+  const std::string wasm = file("contexts.wat", R"((module
+    (import "driftwood" "reply" (func $reply (param i32 i32) (result i32)))
+    (memory (export "memory") 64)
+    (data (i32.const 16) "DWCX\01\00\00\00")
+    (data (i32.const 56) "\00\02\00\00\00\02\00\00\01\00\00\00\01\00\00\00\00\08\00\00\00\10\00\00\50")
+    (func (export "driftwood_receive") (result i32)
+      (local $at i32)
+      (loop $next
+        (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+        (memory.copy (local.get $at) (i32.const 16) (i32.const 128))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 4182016))))
+      (call $reply (i32.const 0) (i32.const 0)))))");
+  ASSERT_EQ(cli({"freeze", wasm, "--message", "fill", "--label", "full"}).status, 0);
+  const auto svg = folder() / "map.svg";
+  const Outcome outcome = cli({"inspect", "full", "--svg", svg.string(), "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json told = json::parse(outcome.out);
+  EXPECT_EQ(told["contexts"].size(), 256u);
+  EXPECT_NE(told["notes"].dump().find("the first 256 Contexts"), std::string::npos) << told["notes"];
+  EXPECT_LT(std::filesystem::file_size(svg), 256u << 10);
+}
+
 using InspectChat = CliModelTest;
 
 TEST_F(InspectChat, TellsContextsAndWhatWasSaid) {
