@@ -15,6 +15,17 @@ class Inspect : public CliTest {
   }
 };
 
+// Colours of the drawing's cells.
+constexpr const char* kOwn = "#0f766e";
+constexpr const char* kShared = "#7dc4bb";
+constexpr const char* kZero = "#eceff1";
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t times = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++times;
+  return times;
+}
+
 TEST_F(Inspect, CountsEveryChunkOnceAndKnowsTheParent) {
   ASSERT_EQ(cli({"freeze", DRIFTWOOD_ACTOR_PROBE, "--message", "count", "--label", "one"}).status, 0);
   ASSERT_EQ(cli({"thaw", "one", "--message", "count", "--save", "two"}).status, 0);
@@ -100,6 +111,21 @@ TEST_F(InspectChat, TellsContextsAndWhatWasSaid) {
   const std::string drawing = content_of(svg);
   EXPECT_TRUE(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n"));
   EXPECT_NE(drawing.find("of 256 tokens"), std::string::npos);
+  EXPECT_EQ(drawing.find(kShared, drawing.find("</style>")), drawing.rfind(kShared)) << "in the legend alone";
+
+  ASSERT_EQ(cli({"thaw", "talk", "-m", model_, "--threads", "1", "--say", "And mine?", "--save", "more"}).status, 0);
+  const Outcome child = cli({"inspect", "more", "-m", model_, "--svg", svg.string(), "--json"});
+  ASSERT_EQ(child.status, 0) << child.err;
+  const json chunks = json::parse(child.out)["chunks"];
+  EXPECT_GT(chunks["shared"], 0);
+  EXPECT_GT(chunks["own"], 0);
+  // One cell for each chunk, as many of each kind as there are; one more of each in the legend.
+  const std::string map = content_of(svg);
+  for (const auto& [kind, fill] : {std::pair("own", kOwn), {"shared", kShared}, {"zero", kZero}}) {
+    EXPECT_EQ(count(map, "rx=\"2\" fill=\"" + std::string(fill)), chunks[kind]) << kind;
+  }
+  EXPECT_EQ(count(map, "<path "), 1u) << "a frame around the Context";
+  EXPECT_GT(count(map, "<circle "), 0u) << "its rows";
 }
 
 TEST_F(InspectChat, WithoutTheModelItTellsTheRest) {
