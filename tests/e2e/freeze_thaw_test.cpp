@@ -1,5 +1,6 @@
 // driftwood freeze, thaw and fork: an actor that goes on in another process, with the same words.
 #include "e2e/cli.hpp"
+#include "tools/random_model.hpp"
 
 namespace driftwood::testing {
 namespace {
@@ -51,8 +52,10 @@ TEST_F(Freeze, ThawTellsItsOutcomeAsJson) {
 
 TEST_F(Freeze, AnotherDeviceIsToldInWords) {
   ASSERT_EQ(cli({"freeze", kProbe, "--label", "one", "--device", "cpu"}).status, 0);
-  const json thawed = json::parse(cli({"thaw", "one", "--message", "count", "--device", "null", "--json"}).out);
-  EXPECT_NE(thawed["numerics_difference"].get<std::string>().find("null"), std::string::npos);
+  const Outcome outcome = cli({"thaw", "one", "--message", "count", "--device", "null", "--json"});
+  const auto words = json::parse(outcome.out)["numerics_difference"].get<std::string>();
+  EXPECT_NE(words.find("null"), std::string::npos);
+  EXPECT_NE(outcome.err.find("driftwood: " + words), std::string::npos) << outcome.err;
 }
 
 TEST_F(Freeze, ProgramIsFoundAfterItsFileIsGone) {
@@ -154,10 +157,18 @@ TEST_F(FreezeChat, ResumeTakesNewSampling) {
 
 TEST_F(FreezeChat, MissingAndWrongModelsAreNamed) {
   ASSERT_EQ(cli(with_model({"freeze", "--label", "rest", "--ctx", "64"})).status, 0);
-  expect_sentence(cli({"thaw", "rest", "--offline", "--say", kSecond}), kNotFound, "--model");
+  const json named = json::parse(cli({"inspect", "rest", "--json"}).out)["models"][0];
+  expect_sentence(cli({"thaw", "rest", "--offline", "--say", kSecond}), kNotFound,
+                  "needs the model " + named["name"].get<std::string>() + " (SHA-256 " +
+                      named["sha256"].get<std::string>() + "), which is not here; name its file with --model");
   expect_sentence(cli({"chat", "--resume", "rest", "--offline", "--prompt", kSecond}), kNotFound, "--model");
   expect_sentence(cli({"thaw", "rest", "-m", file("no.gguf", "This is no model."), "--say", kSecond}), kCorrupt,
                   "no.gguf");
+  const auto other = folder() / "other.gguf";
+  ASSERT_TRUE(write_random_model(representative_options("llama"), other));
+  for (const char* command : {"thaw", "verify"}) {
+    expect_sentence(cli({command, "rest", "-m", other.string(), "--say", kSecond}), kIncompatible, "is another file");
+  }
   ASSERT_EQ(cli({"models", "add", model_, "--name", "other"}).status, 0);
   EXPECT_EQ(cli({"thaw", "rest"}).status, 0);  // found by its hash, under another name
 }
