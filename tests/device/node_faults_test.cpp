@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "device/null/null_device.hpp"
+#include "memory/page_watch.hpp"
 #include "node_talkers.hpp"
 
 namespace driftwood {
@@ -89,6 +90,27 @@ TEST_F(NodeFaults, ALostDeviceLosesNoActor) {
   }
   // Others of the node never heard of it.
   EXPECT_THAT(say(talker(again, 9), 0), HasSubstr("answer: "));
+  node_.reset();
+}
+
+TEST_F(NodeFaults, ADeviceThatIsLostInAMirrorLosesNoActor) {
+  if (const auto watch = PageWatch::create(); !watch) GTEST_SKIP() << watch.error().to_string();
+  const NullDeviceOptions options{.host_kernels = false, .mirror_chunks = 64};
+  const auto control = std::make_shared<NullDeviceControl>(options);
+  const Place lost = place(control);
+  const Place sound = place(std::make_shared<NullDeviceControl>(options));
+  const auto [actor, undisturbed] = talkers(lost, sound, 3);
+  const auto [other, other_undisturbed] = talkers(lost, sound, 4);
+  control->fail(NullStep::copy_out, 1, ErrorCode::device_lost);
+  EXPECT_THAT(say(actor, 1), HasSubstr("failed a copy to the host as it was told (device_lost)"));
+  for (const ActorId id : {actor, other}) {
+    EXPECT_THAT(say(id, 1), HasSubstr("was lost: open it again"));
+    node_->wait_idle();
+    EXPECT_EQ(state(id), ActorState::at_rest);
+  }
+  const Place again = place(std::make_shared<NullDeviceControl>(options));
+  EXPECT_EQ(say(move(actor, again), 1), say(undisturbed, 1));
+  EXPECT_EQ(say(move(other, again), 1), say(other_undisturbed, 1));
   node_.reset();
 }
 
