@@ -56,6 +56,9 @@ struct RuntimeOptions {
   std::size_t actor_threads = 256;                       ///< actors that run at the same time, at least 1
   std::size_t mailbox_messages = 1024;                   ///< that wait for one actor, at least 1
   std::uint64_t waiting_bytes = std::uint64_t{1} << 28;  ///< of all messages that wait
+  /// Forward passes that wait for one model at the same time, those that run included, at least 1; the guest whose pass
+  /// is one too many gets DW_E_UNAVAILABLE. Only where actor_threads are more can that be.
+  std::size_t waiting_passes = 4096;
 
   /// Actors that are not frozen at the same time; 0: all may be. When there are more, those at rest that have handled
   /// nothing for longest are frozen; their next message thaws them.

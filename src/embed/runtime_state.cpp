@@ -1,6 +1,7 @@
 #include "embed/runtime_state.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "core/cache_folder.hpp"
@@ -26,6 +27,10 @@ driftwood::WorkerUse worker_use(DeviceWorker given) noexcept {
 }  // namespace
 
 Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions options) {
+  if (options.waiting_passes == 0) {
+    return driftwood::fail(driftwood::ErrorCode::invalid_argument,
+                           "The forward passes that may wait for a model (waiting_passes 0) must be at least 1.");
+  }
   auto state = std::make_shared<RuntimeState>();
   driftwood::EngineOptions engine;
   if (options.cache_programs) {
@@ -38,7 +43,10 @@ Result<std::shared_ptr<RuntimeState>> RuntimeState::create(RuntimeOptions option
                                                                        .mirror_budget = options.mirror_bytes,
                                                                        .worker = worker_use(options.device_worker)}));
   driftwood::ModelPoolOptions models{
-      .weights_budget = options.weights_bytes, .strict = options.strict, .packed_cache = {}};
+      .weights_budget = options.weights_bytes,
+      .strict = options.strict,
+      .packed_cache = {},
+      .max_waiting = static_cast<std::uint32_t>(std::min<std::size_t>(options.waiting_passes, UINT32_MAX))};
   if (options.cache_weights) {
     models.packed_cache =
         options.weights_cache.empty() ? driftwood::cache_folder("packed").value_or("") : options.weights_cache;

@@ -60,6 +60,7 @@ Result<std::shared_ptr<Forward>> ModelPool::load(std::string_view name, Entry& e
   DW_TRY_ASSIGN(auto model, Model::open(entry.path, *device_, {.name = std::string(name), .progress = progress}));
   entry.hash = model->hash();
   return Forward::create(std::move(model), {.chunk = device_->info().capabilities.prompt_chunk,
+                                            .max_waiting = options_.max_waiting,
                                             .strict = options_.strict,
                                             .packed_cache = options_.packed_cache});
 }

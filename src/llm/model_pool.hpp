@@ -29,6 +29,7 @@ struct ModelPoolOptions {
   std::uint64_t weights_budget = 0;
   bool strict = false;                 ///< ForwardOptions::strict
   std::filesystem::path packed_cache;  ///< ForwardOptions::packed_cache
+  std::uint32_t max_waiting = ForwardOptions().max_waiting;
 };
 
 /// A model as the pool has it now.

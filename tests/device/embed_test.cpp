@@ -75,6 +75,8 @@ TEST_F(EmbedTest, ACardWithoutRoomForTheWeightsIsRefusedBeforeOneIsLoaded) {
 
 TEST_F(EmbedTest, ErrorsPassThroughWithTheirSentences) {
   EXPECT_EQ(code_of(Runtime::create({.device = "abacus", .cache_programs = false})), ErrorCode::not_found);
+  EXPECT_EQ(code_of(Runtime::create({.device = "null", .cache_programs = false, .waiting_passes = 0})),
+            ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(Runtime::create({.device = "null", .cache_programs = false, .actor_threads = 0})),
             ErrorCode::invalid_argument);
 

@@ -305,6 +305,30 @@ TEST_P(Pool, ANameStandsForOnePath) {
   EXPECT_THAT(unknown.error().message, HasSubstr("known are: tiny"));
 }
 
+TEST_P(Pool, RefusesMoreRequestsThanMayWaitForAModel) {
+  ModelPool pool(*device_, {.max_waiting = 1});
+  ASSERT_TRUE(pool.add("model", path_));
+  const auto forward = value_of(pool.open("model"));
+  Sequence first(*model_, 64);
+  Sequence second(*model_, 64);
+  ForwardRequest request = first.request(tokens(0, 5));
+  Result<void> meanwhile;
+  std::thread other;
+  std::atomic<bool> answered{false};
+  request.progress = [&](std::uint32_t, std::uint32_t) {
+    other = std::thread([&] {
+      meanwhile = forward->run(second.request(tokens(0, 1)));
+      answered = true;
+    });
+    while (!answered && forward->statistics().waiting < 2) std::this_thread::yield();
+  };
+  ASSERT_TRUE(forward->run(request));
+  other.join();
+  ASSERT_FALSE(meanwhile);
+  EXPECT_EQ(meanwhile.error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(forward->run(second.request(tokens(0, 1))));
+}
+
 TEST_P(Pool, AFailedLoadIsTriedAgain) {
   ModelPool pool(*device_);
   const auto later = folder_.path() / "later.gguf";
