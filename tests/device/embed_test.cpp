@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <driftwood/driftwood.hpp>
 #include <filesystem>
 #include <fstream>
@@ -97,6 +98,73 @@ TEST_F(EmbedTest, ErrorsPassThroughWithTheirSentences) {
   EXPECT_EQ(code_of(runtime.spawn(peer(runtime), {.folders = {{folder_.path() / "gone", "/data"}}})),
             ErrorCode::not_found);
   EXPECT_EQ(code_of(store().load("nothing")), ErrorCode::not_found);
+}
+
+class EmbedModels : public EmbedTest {
+ protected:
+  void SetUp() override {
+    for (const char* seed : {"1", "2"}) {
+      const std::string command = std::string(DW_TEST_MAKE_GGUF) + " --arch llama --representative --seed " + seed +
+                                  " " + model(seed).string() + " > /dev/null";
+      ASSERT_EQ(std::system(command.c_str()), 0);
+    }
+  }
+  std::filesystem::path model(const std::string& seed) const { return folder_.path() / (seed + ".gguf"); }
+  /// "oak" and "elm" on the CPU.
+  Runtime with_models(std::uint64_t weights_bytes = 0) const {
+    Runtime runtime = value_of(Runtime::create(
+        {.device = "cpu", .weights_bytes = weights_bytes, .cache_programs = false, .cache_weights = false}));
+    value_of(runtime.add_model("oak", model("1")));
+    value_of(runtime.add_model("elm", model("2")));
+    return runtime;
+  }
+  static Program chat(Runtime& runtime) { return value_of(runtime.load_program(DW_TEST_CHAT)); }
+  static Actor talker(Runtime& runtime, const Program& program, const std::string& model) {
+    const Actor actor = value_of(runtime.spawn(program, {.models = {model}}));
+    EXPECT_THAT(ask(actor, "configure\nmodel " + model + "\nn_ctx 256\ntemperature 0\nmax_tokens 8\n\n"),
+                HasSubstr("status"));
+    return actor;
+  }
+  static std::string loaded(const Runtime& runtime) {
+    std::string names;
+    for (const ModelInfo& info : runtime.models()) names += info.loaded ? info.name : "";
+    return names;
+  }
+};
+
+TEST_F(EmbedModels, TakeTurnsInTheBudgetAndASleeperGoesOnAsItWould) {
+  Runtime roomy = with_models();
+  const Actor whole = talker(roomy, chat(roomy), "oak");
+  const std::string first = ask(whole, "say\n\nhello");
+  const std::string second = ask(whole, "say\n\nand then");
+  value_of(roomy.load_model("elm"));
+  EXPECT_EQ(loaded(roomy), "elmoak");
+  std::uint64_t both = 0;
+  for (const ModelInfo& info : roomy.models()) both += info.bytes;
+
+  Runtime tight = with_models(both - 1);
+  const Program program = chat(tight);
+  const Actor sleeper = talker(tight, program, "oak");
+  EXPECT_EQ(ask(sleeper, "say\n\nhello"), first);
+  const Snapshot asleep = value_of(sleeper.freeze());
+  value_of(sleeper.kill());
+  const Actor other = talker(tight, program, "elm");
+  EXPECT_NE(ask(other, "say\n\nhello"), first);
+  EXPECT_EQ(loaded(tight), "elm");
+  const Actor back = value_of(tight.thaw(program, asleep, {.models = {"oak"}}));
+  EXPECT_EQ(ask(back, "say\n\nand then"), second);
+  EXPECT_EQ(loaded(tight), "oak");
+}
+
+TEST_F(EmbedModels, AnotherFileUnderTheNameIsRefusedBeforeItIsLoaded) {
+  Runtime runtime = with_models();
+  const Snapshot asleep = value_of(talker(runtime, chat(runtime), "oak").freeze());
+  Runtime elsewhere = make();
+  value_of(elsewhere.add_model("oak", model("2")));
+  const auto thawed = elsewhere.thaw(chat(elsewhere), asleep, {.models = {"oak"}});
+  EXPECT_EQ(code_of(thawed), ErrorCode::incompatible);
+  EXPECT_THAT(thawed.error().message, HasSubstr("The model \"oak\" is another file"));
+  EXPECT_EQ(loaded(elsewhere), "");
 }
 
 TEST_F(EmbedTest, CommandRunsToItsExitStatus) {

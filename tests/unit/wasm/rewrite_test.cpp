@@ -323,10 +323,20 @@ TEST_F(Rewrite, WhatCannotBeFrozenIsRefusedWithWhereAndWhy) {
 }
 
 TEST_F(Rewrite, WhatTheEngineDoesNotAdmitIsRefusedEvenWhenNeverFrozen) {
-  for (const char* module :
-       {"(module (memory 1 1 shared))", "(module (memory 1) (memory 1))", "(module (memory i64 1))",
-        "(module (memory 1) (global (mut externref) (ref.null extern)))"}) {
-    EXPECT_EQ(refusal(module, {.freezable = false}).code, ErrorCode::invalid_argument) << module;
+  const struct {
+    const char* module;
+    const char* reason;
+  } cases[] = {
+      {"(module (memory 1 1 shared))", "threads must be enabled for shared memories"},
+      {"(module (memory 1) (memory 1))", "multiple memories"},
+      {"(module (memory i64 1))", "memory64 must be enabled for 64-bit memories"},
+      {"(module (memory 1) (global (mut externref) (ref.null extern)))", "gc types are disallowed"},
+  };
+  for (const auto& each : cases) {
+    const Error error = refusal(each.module, {.freezable = false});
+    EXPECT_EQ(error.code, ErrorCode::invalid_argument) << each.module;
+    EXPECT_THAT(error.message, HasSubstr(each.reason));
+    EXPECT_THAT(error.message, ::testing::StartsWith("The WebAssembly module is not valid: "));
   }
 }
 
