@@ -1,14 +1,14 @@
 #include "program_files.hpp"
 
-#include <unistd.h>
-
 #include <fstream>
+#include <random>
 #include <system_error>
 
 #include "core/bytes.hpp"
 #include "core/hash.hpp"
 #include "guests.hpp"
 #include "paths.hpp"
+#include "snapshot/file.hpp"
 
 namespace driftwood::cli {
 namespace {
@@ -17,6 +17,24 @@ namespace fs = std::filesystem;
 constexpr const char* kChatName = "chat.wasm";
 
 fs::path kept_path(const fs::path& folder, const Hash& hash) { return folder / (hash.to_hex() + ".wasm"); }
+
+fs::path unused_name(const fs::path& folder) {
+  std::random_device random;
+  return folder / (".new-" + std::to_string(random()) + "-" + std::to_string(random()));
+}
+
+bool holds(const fs::path& path, const std::vector<std::byte>& bytes) {
+  std::error_code error;
+  if (fs::file_size(path, error) != bytes.size() || error) return false;
+  const auto file = read_program(path);
+  return file && file->bytes == bytes;
+}
+
+Result<void> write_durably(const fs::path& path, const std::vector<std::byte>& bytes) {
+  DW_TRY_ASSIGN(File file, File::create(path));
+  DW_TRY(file.write_at(0, bytes));
+  return file.sync();
+}
 
 ProgramFile built_in_chat() { return {kChatName, {chat_guest().begin(), chat_guest().end()}}; }
 
@@ -52,33 +70,45 @@ Result<ProgramFile> chat_program(const std::string& path) {
 Result<ProgramFile> find_program(const Manifest::ProgramReference& program, const std::string& path) {
   if (!path.empty()) return read_program(path);
   DW_TRY_ASSIGN(const auto folder, program_store_path());
+  const fs::path kept = kept_path(folder, program.hash);
   std::error_code error;
-  if (const auto kept = kept_path(folder, program.hash); fs::is_regular_file(kept, error)) {
-    DW_TRY_ASSIGN(auto file, read_program(kept));
-    if (!program.name.empty()) file.name = program.name;
-    return file;
+  const bool is_kept = fs::is_regular_file(kept, error);
+  if (is_kept) {
+    auto file = read_program(kept);
+    if (file && hash_bytes(file->bytes) == program.hash) {
+      if (!program.name.empty()) file->name = program.name;
+      return file;
+    }
   }
   if (!chat_guest().empty() && hash_bytes(chat_guest()) == program.hash) return built_in_chat();
-  return fail(ErrorCode::not_found, "The snapshot is of the program " +
-                                        (program.name.empty() ? "without a name" : program.name) + " (SHA-256 " +
-                                        program.hash.to_hex() + "), which is not here; name its file with --program.");
+  const std::string wanted = "The snapshot is of the program " +
+                             (program.name.empty() ? "without a name" : program.name) + " (SHA-256 " +
+                             program.hash.to_hex() + "), ";
+  if (is_kept) {
+    return fail(ErrorCode::corrupt, wanted + "and what was kept of it as \"" + kept.string() +
+                                        "\" is damaged; name its file with --program.");
+  }
+  return fail(ErrorCode::not_found, wanted + "which is not here; name its file with --program.");
 }
 
 Result<void> keep_program(const ProgramFile& program) {
   DW_TRY_ASSIGN(const auto folder, program_store_path());
   const fs::path kept = kept_path(folder, hash_bytes(program.bytes));
+  if (holds(kept, program.bytes)) return {};
   std::error_code error;
-  if (fs::is_regular_file(kept, error)) return {};
-  fs::create_directories(folder, error);
-  const fs::path fresh = folder / (".new-" + std::to_string(getpid()));
-  std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(program.bytes.data()), static_cast<std::streamsize>(program.bytes.size()));
-  file.close();
-  if (file) fs::rename(fresh, kept, error);
-  if (file && !error) return {};
-  fs::remove(fresh, error);
-  return fail(ErrorCode::unavailable, "The program could not be kept as \"" + kept.string() +
-                                          "\"; the disk may be full or the folder read-only.");
+  const bool made = fs::create_directories(folder, error);
+  if (error) {
+    return fail(ErrorCode::unavailable, "The folder " + folder.string() + " cannot be made: " + error.message() + ".");
+  }
+  const fs::path fresh = unused_name(folder);
+  auto written = write_durably(fresh, program.bytes);
+  if (written) written = rename_file(fresh, kept);
+  if (!written) {
+    fs::remove(fresh, error);
+    return std::unexpected(std::move(written).error().with_context("while keeping the program " + program.name));
+  }
+  DW_TRY(sync_folder(folder));
+  return made ? sync_folder(folder.parent_path()) : Result<void>{};
 }
 
 Result<std::shared_ptr<const Program>> compile_program(Engine& engine, const ProgramFile& file,

@@ -26,10 +26,12 @@ struct ProgramFile {
 Result<ProgramFile> read_program(const std::filesystem::path& path);
 /// The chat actor: that of `path`, or where it is empty the built-in one. unsupported: this build has none.
 Result<ProgramFile> chat_program(const std::string& path);
-/// The program of a snapshot: `path` where it is not empty, else what was kept, else the built-in actor.
-/// not_found: it is nowhere; the hash of what `path` names is left for the thaw to judge.
+/// The program of a snapshot: `path` where it is not empty, else what was kept if that is whole, else the built-in
+/// actor. not_found: it is nowhere; corrupt: what was kept is damaged. The hash of what `path` names is left for the
+/// thaw to judge.
 Result<ProgramFile> find_program(const Manifest::ProgramReference& program, const std::string& path);
-/// Keeps a program where find_program() looks.
+/// Keeps a program where find_program() looks, in place of a damaged one; returns when it is on the disk, so that no
+/// snapshot of it gets there first. unavailable: the system refused, and nothing is left of the attempt.
 Result<void> keep_program(const ProgramFile& program);
 
 /// Program::compile, with the file's name in the error.

@@ -79,6 +79,60 @@ TEST_F(Freeze, MissingProgramIsNamed) {
   EXPECT_EQ(cli({"thaw", "one", "--program", kProbe, "--message", "count"}).out, "1\n");
 }
 
+/// As after the machine stopped before all of it was on the disk.
+class KeptProgram : public Freeze {
+ protected:
+  std::filesystem::path programs() const { return folder() / "data/driftwood/programs"; }
+  /// The only kept one, cut short.
+  std::filesystem::path cut_short(std::size_t size) const {
+    const auto kept = std::filesystem::directory_iterator(programs())->path();
+    std::filesystem::resize_file(kept, size);
+    return kept;
+  }
+};
+
+TEST_F(KeptProgram, DamagedOneIsNamed) {
+  ASSERT_EQ(cli({"freeze", kProbe, "--label", "one"}).status, 0);
+  for (const std::size_t size : {100u, 0u}) {
+    const std::string kept = cut_short(size).string();
+    const Outcome outcome = cli({"thaw", "one", "--message", "count"});
+    expect_sentence(outcome, kCorrupt, kept + "\" is damaged");
+    EXPECT_NE(outcome.err.find("actor_probe.wasm"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("--program"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(KeptProgram, DamagedOneIsReplacedByTheNextSave) {
+  ASSERT_EQ(cli({"freeze", kProbe, "--message", "count", "--label", "one"}).status, 0);
+  const auto kept = cut_short(100);
+  ASSERT_EQ(cli({"freeze", kProbe, "--label", "two"}).status, 0);
+  EXPECT_EQ(content_of(kept), content_of(kProbe));
+  EXPECT_EQ(cli({"thaw", "one", "--message", "count"}).out, "2\n");
+}
+
+TEST_F(KeptProgram, DamagedOneDoesNotHideTheBuiltInActor) {
+  ASSERT_EQ(cli({"freeze", DRIFTWOOD_CHAT_GUEST, "--label", "one"}).status, 0);
+  cut_short(100);
+  const Outcome outcome = cli({"thaw", "one", "--save", "two"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(content_of(std::filesystem::directory_iterator(programs())->path()), content_of(DRIFTWOOD_CHAT_GUEST));
+}
+
+/// A limit on the size of files refuses as a full disk does. The module has a section more, so that it is larger than
+/// the actor's memory, which is a file too.
+TEST_F(KeptProgram, FullDiskIsASentenceAndLeavesNothing) {
+  const std::string section = std::string("\0\xE0\xA7\x12\x03pad", 8) + std::string(300'000 - 4, '\0');
+  const std::string large = file("large.wasm", content_of(kProbe) + section);
+  const Outcome outcome = run({.arguments = with_program({"freeze", large, "--label", "one"}),
+                               .environment = environment(),
+                               .file_size_limit = 200'000});
+  expect_sentence(outcome, kUnavailable, "while keeping the program large.wasm");
+  EXPECT_NE(outcome.err.find("File too large"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(std::filesystem::is_empty(programs()));
+  EXPECT_EQ(json::parse(cli({"snapshots", "--json"}).out)["snapshots"].size(), 0u);
+  EXPECT_EQ(cli({"freeze", large, "--label", "one"}).status, 0);
+}
+
 TEST_F(Freeze, WhatCannotBeIsRefusedBeforeAnythingRuns) {
   expect_sentence(cli({"freeze", kProbe, "--message", "count", "--label", "no label"}), kInvalidArgument, "no label");
   expect_sentence(cli({"freeze", DRIFTWOOD_CLI_PROBE}), kInvalidArgument, "driftwood_receive");
