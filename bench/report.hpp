@@ -11,8 +11,16 @@
 
 namespace driftwood::bench {
 
-/// Which way a figure improves.
-enum class Better { less, more };
+/// Which way a figure improves. It has no default, so a figure that does not say it does not compile.
+class Better {
+ public:
+  enum Way { less, more };
+  constexpr Better(Way way) : way_(way) {}
+  friend bool operator==(Better, Better) = default;
+
+ private:
+  Way way_;
+};
 
 struct Figure {
   std::string name;  ///< the field of the report: "host_call_ns"
