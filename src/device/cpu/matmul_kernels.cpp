@@ -3,6 +3,7 @@
 #include <ggml.h>
 
 #include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "device/cpu/matmul_kernels.cpp"
@@ -101,67 +102,17 @@ using Bytes = hn::Repartition<std::uint8_t, Int>;
 using SignedBytes = hn::Repartition<std::int8_t, Int>;
 using VBytes = hn::Vec<Bytes>;
 
-constexpr std::uint32_t kTokenBlock = 6;  // tokens that share unpacked weights
 constexpr std::uint32_t kGroups = kBlock / 4;
+constexpr std::uint32_t kLineBytes = 4 * kTileRows;
+
+// Vectors of rows that share an activation, and tokens that share unpacked quants: as many as the register file has
+// sums for.
+constexpr std::uint32_t kRowVectors = hn::MaxLanes(Float()) < kTileRows ? 2 : 1;
+constexpr std::uint32_t kTokenBlock = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM ? 6 : 4;
 
 // Which instruction multiplies bytes. VNNI is no target of its own in every version of Highway, so
 // it is asked for at run time within the AVX-512 targets.
 #define DRIFTWOOD_MAY_HAVE_VNNI (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3)
-
-HWY_INLINE VInt four_bytes(const std::byte* from) {
-  std::int32_t word = 0;
-  std::memcpy(&word, from, sizeof(word));
-  return hn::Set(Int(), word);
-}
-
-/// sum + for each lane the product of its four unsigned bytes with the four signed bytes at `from`.
-/// kSmall: the unsigned bytes are below 64. Without VNNI, other bytes are taken less 128.
-template <bool kVnni, bool kSmall>
-HWY_INLINE VInt dot(VInt sum, VBytes w, const std::byte* from) {
-#if DRIFTWOOD_MAY_HAVE_VNNI
-  if constexpr (kVnni) {
-    // As text, because the compiler may not be told that this target has VNNI.
-    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "m"(*reinterpret_cast<const int*>(from)));
-    return sum;
-  }
-#endif
-#if HWY_ARCH_X86
-  const SignedBytes ds;
-  const hn::Repartition<std::int16_t, Int> dh;
-  auto left = w;
-  auto right = hn::BitCast(ds, four_bytes(from));
-  if constexpr (!kSmall) {
-    // Two products of full bytes overflow 16 bits: multiply magnitudes, and move the sign over.
-    const auto centred = hn::BitCast(ds, hn::Xor(w, hn::Set(Bytes(), 0x80)));
-    right = hn::IfThenElse(hn::Lt(centred, hn::Zero(ds)), hn::Neg(right), right);
-    left = hn::BitCast(Bytes(), hn::Abs(centred));
-  }
-#if HWY_TARGET <= HWY_AVX3
-  const hn::Vec<decltype(dh)> pairs{_mm512_maddubs_epi16(left.raw, right.raw)};
-  const VInt quads{_mm512_madd_epi16(pairs.raw, hn::Set(dh, 1).raw)};
-#elif HWY_TARGET == HWY_AVX2
-  const hn::Vec<decltype(dh)> pairs{_mm256_maddubs_epi16(left.raw, right.raw)};
-  const VInt quads{_mm256_madd_epi16(pairs.raw, hn::Set(dh, 1).raw)};
-#else
-  const hn::Vec<decltype(dh)> pairs{_mm_maddubs_epi16(left.raw, right.raw)};
-  const VInt quads{_mm_madd_epi16(pairs.raw, hn::Set(dh, 1).raw)};
-#endif
-  return hn::Add(sum, quads);
-#elif HWY_ARCH_ARM_A64
-  int8x16_t left = vreinterpretq_s8_u8(w.raw);
-  if constexpr (!kSmall) left = veorq_s8(left, vdupq_n_s8(-128));
-  const int8x16_t right = vreinterpretq_s8_s32(four_bytes(from).raw);
-  const int16x8_t low = vmull_s8(vget_low_s8(left), vget_low_s8(right));
-  const int16x8_t high = vmull_high_s8(left, right);
-  return VInt{vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))};
-#else
-#error "A vector unit without a product of bytes: add it to dot()."
-#endif
-}
-
-/// What dot() adds beyond the product of (quant - zero_point): the factor of the activations' sum.
-template <bool kVnni, TileFormat kFormat>
-constexpr std::int32_t kExcess = kVnni || kFormat.bits < 8 ? kFormat.zero_point : 0;
 
 /// `bits` moved to bits 4 and on, and no others. They come from bit 0 and on of each byte, shifted left by `from`.
 template <std::uint32_t kFrom, std::uint32_t kMask>
@@ -174,36 +125,167 @@ HWY_INLINE VBytes high_bits(VBytes bits) {
   return hn::And(hn::BitCast(d, hn::ShiftRight<(kFrom > 4 ? kFrom - 4 : 0)>(wide)), mask);
 }
 
-/// Adds bit 4, or bits 4 and 5, of all groups of columns.
-template <std::uint32_t kBits, std::uint32_t kGroup = 0>
-HWY_INLINE void add_high_bits(const std::uint8_t* bytes, VBytes* lines) {
-  if constexpr (kGroup < kGroups) {
-    constexpr std::uint32_t kHigh = kBits - 4;
-    constexpr std::uint32_t kInLine = 8 / kHigh;
-    const VBytes line = hn::LoadU(Bytes(), bytes + kGroup / kInLine * 64);
-    lines[kGroup] = hn::Or(lines[kGroup], high_bits<kGroup % kInLine * kHigh, (1U << kHigh) - 1>(line));
-    add_high_bits<kBits, kGroup + 1>(bytes, lines);
-  }
-}
-
-/// The lines of a tile for rows [row, row + lanes), one vector for each group of four columns.
-template <std::uint32_t kBits>
-HWY_INLINE void load_lines(const std::byte* tile, std::size_t row, VBytes* lines) {
+/// The quants of a tile's rows [row, row + lanes) in group kGroup of four columns.
+template <std::uint32_t kBits, std::uint32_t kGroup>
+HWY_INLINE VBytes load_quants(const std::byte* tile, std::size_t row) {
   const Bytes d;
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(tile) + 4 * row;
   if constexpr (kBits == 8) {
-    for (std::uint32_t j = 0; j < kGroups; ++j) lines[j] = hn::LoadU(d, bytes + j * 64);
+    return hn::LoadU(d, bytes + kGroup * kLineBytes);
   } else {
-    const VBytes mask = hn::Set(d, 15);
-    for (std::uint32_t j = 0; j < kGroups / 2; ++j) {
-      const VBytes both = hn::LoadU(d, bytes + j * 64);
-      lines[2 * j] = hn::And(both, mask);
-      const hn::Repartition<std::uint16_t, Int> d16;
-      lines[2 * j + 1] = hn::And(hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, both))), mask);
+    const hn::Repartition<std::uint16_t, Int> d16;
+    VBytes both = hn::LoadU(d, bytes + kGroup / 2 * kLineBytes);
+    if constexpr (kGroup % 2 == 1) both = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, both)));
+    const VBytes low = hn::And(both, hn::Set(d, 15));
+    if constexpr (kBits > 4) {
+      constexpr std::uint32_t kHigh = kBits - 4;
+      constexpr std::uint32_t kInLine = 8 / kHigh;
+      const VBytes line = hn::LoadU(d, bytes + (kGroups / 2 + kGroup / kInLine) * kLineBytes);
+      return hn::Or(low, high_bits<kGroup % kInLine * kHigh, (1U << kHigh) - 1>(line));
     }
-    if constexpr (kBits > 4) add_high_bits<kBits>(bytes + kGroups / 2 * 64, lines);
+    return low;
   }
 }
+
+HWY_INLINE VInt four_bytes(const std::byte* from) {
+  std::int32_t word = 0;
+  std::memcpy(&word, from, sizeof(word));
+  return hn::Set(Int(), word);
+}
+
+#if HWY_ARCH_X86
+using Pairs = hn::Repartition<std::int16_t, Int>;
+using VPairs = hn::Vec<Pairs>;
+using VSignedBytes = hn::Vec<SignedBytes>;
+
+/// Products of unsigned with signed bytes, added up in pairs.
+HWY_INLINE VPairs multiply_pairs(VBytes w, VSignedBytes x) {
+#if HWY_TARGET <= HWY_AVX3
+  return VPairs{_mm512_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return VPairs{_mm256_maddubs_epi16(w.raw, x.raw)};
+#else
+  return VPairs{_mm_maddubs_epi16(w.raw, x.raw)};
+#endif
+}
+
+HWY_INLINE VInt sum_of_pairs(VPairs pairs) {
+  const VPairs ones = hn::Set(Pairs(), 1);
+#if HWY_TARGET <= HWY_AVX3
+  return VInt{_mm512_madd_epi16(pairs.raw, ones.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return VInt{_mm256_madd_epi16(pairs.raw, ones.raw)};
+#else
+  return VInt{_mm_madd_epi16(pairs.raw, ones.raw)};
+#endif
+}
+
+/// x, negated where `sign` is negative; anything where it is 0.
+HWY_INLINE VSignedBytes with_sign_of(VSignedBytes sign, VSignedBytes x) {
+#if HWY_TARGET <= HWY_AVX3
+  return hn::IfThenElse(hn::Lt(sign, hn::Zero(SignedBytes())), hn::Neg(x), x);
+#elif HWY_TARGET == HWY_AVX2
+  return VSignedBytes{_mm256_sign_epi8(x.raw, sign.raw)};
+#else
+  return VSignedBytes{_mm_sign_epi8(x.raw, sign.raw)};
+#endif
+}
+
+/// Of how many groups the pairs of products of a quant with a signed byte never overflow 16 bits.
+template <std::uint32_t kBits>
+constexpr std::uint32_t kGroupsInPairs = 32767 / (2 * ((1U << kBits) - 1) * 128);
+
+HWY_INLINE VPairs add_product(VPairs sum, VBytes w, const std::byte* from) {
+  sum = hn::Add(sum, multiply_pairs(w, hn::BitCast(SignedBytes(), four_bytes(from))));
+  // Else the compiler adds up in another order, after all products, which do not fit into registers.
+  asm("" : "+x"(sum.raw));
+  return sum;
+}
+#endif
+
+/// sum + for each lane the product of its four quants with the four signed bytes at `from`. Without VNNI, quants of 8
+/// bits are taken less 128, and the bytes must not be -128.
+template <bool kVnni, std::uint32_t kBits>
+HWY_INLINE VInt add_product(VInt sum, VBytes w, const std::byte* from) {
+#if DRIFTWOOD_MAY_HAVE_VNNI
+  if constexpr (kVnni) {
+    // As text, because the compiler may not be told that this target has VNNI.
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "m"(*reinterpret_cast<const int*>(from)));
+    return sum;
+  }
+#endif
+  const SignedBytes ds;
+  const auto x = hn::BitCast(ds, four_bytes(from));
+  const auto signed_w = hn::BitCast(ds, kBits == 8 ? hn::Xor(w, hn::Set(Bytes(), 0x80)) : w);
+#if HWY_ARCH_X86
+  // Two products of full bytes overflow 16 bits: multiply magnitudes, and move the sign over.
+  const VBytes magnitude = hn::BitCast(Bytes(), hn::Abs(signed_w));
+  return hn::Add(sum, sum_of_pairs(multiply_pairs(magnitude, with_sign_of(signed_w, x))));
+#elif HWY_ARCH_ARM_A64
+  const int16x8_t low = vmull_s8(vget_low_s8(signed_w.raw), vget_low_s8(x.raw));
+  const int16x8_t high = vmull_high_s8(signed_w.raw, x.raw);
+  return VInt{vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))};
+#else
+#error "A vector unit without a product of bytes: add it to add_product()."
+#endif
+}
+
+/// The activations of some tokens in a block, `stride` bytes apart.
+struct BlockBytes {
+  const std::byte* first;
+  std::size_t stride;
+};
+
+/// sums[t][v] += the products of vector v's quants in groups [kGroup, kEnd) with token t's activations.
+template <bool kVnni, std::uint32_t kBits, std::uint32_t kGroup, std::uint32_t kEnd, typename Sum,
+          std::uint32_t kTokens, std::uint32_t kVectors>
+HWY_INLINE void add_groups(const std::byte* tile, std::size_t row, const BlockBytes& x,
+                           Sum (&sums)[kTokens][kVectors]) {
+  if constexpr (kGroup < kEnd) {
+    VBytes w[kVectors];
+    for (std::uint32_t v = 0; v < kVectors; ++v) {
+      w[v] = load_quants<kBits, kGroup>(tile, row + v * hn::Lanes(Float()));
+    }
+    for (std::uint32_t t = 0; t < kTokens; ++t) {
+      const std::byte* from = x.first + t * x.stride + std::size_t{4} * kGroup;
+      for (std::uint32_t v = 0; v < kVectors; ++v) {
+        if constexpr (std::is_same_v<Sum, VInt>) {
+          sums[t][v] = add_product<kVnni, kBits>(sums[t][v], w[v], from);
+        } else {
+          sums[t][v] = add_product(sums[t][v], w[v], from);
+        }
+      }
+    }
+    add_groups<kVnni, kBits, kGroup + 1, kEnd>(tile, row, x, sums);
+  }
+}
+
+/// The same, by as few instructions as the target has them.
+template <bool kVnni, std::uint32_t kBits, std::uint32_t kGroup, std::uint32_t kEnd, std::uint32_t kTokens,
+          std::uint32_t kVectors>
+HWY_INLINE void add_products(const std::byte* tile, std::size_t row, const BlockBytes& x,
+                             VInt (&sums)[kTokens][kVectors]) {
+#if HWY_ARCH_X86
+  if constexpr (!kVnni && kBits < 8) {
+    constexpr std::uint32_t kNext = HWY_MIN(kEnd, kGroup + kGroupsInPairs<kBits>);
+    VPairs pairs[kTokens][kVectors];
+    for (auto& of_token : pairs) {
+      for (VPairs& sum : of_token) sum = hn::Zero(Pairs());
+    }
+    add_groups<kVnni, kBits, kGroup, kNext>(tile, row, x, pairs);
+    for (std::uint32_t t = 0; t < kTokens; ++t) {
+      for (std::uint32_t v = 0; v < kVectors; ++v) sums[t][v] = hn::Add(sums[t][v], sum_of_pairs(pairs[t][v]));
+    }
+    if constexpr (kNext < kEnd) add_products<kVnni, kBits, kNext, kEnd>(tile, row, x, sums);
+    return;
+  }
+#endif
+  add_groups<kVnni, kBits, kGroup, kEnd>(tile, row, x, sums);
+}
+
+/// What add_products() gives beyond the product of (quant - zero_point): the factor of the activations' sum.
+template <bool kVnni, TileFormat kFormat>
+constexpr std::int32_t kExcess = kVnni || kFormat.bits < 8 ? kFormat.zero_point : 0;
 
 HWY_INLINE VFloat load_halves(const std::byte* halves, std::size_t row) {
   const hn::Rebind<hwy::float16_t, Float> dh;
@@ -236,19 +318,23 @@ HWY_INLINE void load_scales(const std::byte* units, const std::byte* scales, std
   }
 }
 
-/// Rows [row, row + lanes) of a tile's products with kTokens tokens.
-template <bool kVnni, TileFormat kFormat, std::uint32_t kTokens>
+/// Products of a tile's rows from `row` on, kVectors vectors of them, with kTokens tokens.
+template <bool kVnni, TileFormat kFormat, std::uint32_t kTokens, std::uint32_t kVectors>
 HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::uint32_t token) {
   const Float d;
   const Int di;
+  const std::size_t lanes = hn::Lanes(d);
+  constexpr std::uint32_t kBits = kFormat.bits;
   constexpr Scales kScales = kFormat.scales;
-  constexpr bool kSmall = kFormat.bits < 8;
+  constexpr bool kByHalves = kScales == Scales::super_halves;
   constexpr std::int32_t kBias = kExcess<kVnni, kFormat>;
   const std::uint32_t n_blocks = args.columns / kBlock;
   const std::byte* x = args.activations + token * args.token_bytes;
 
-  VFloat totals[kTokens];
-  for (std::uint32_t t = 0; t < kTokens; ++t) totals[t] = hn::Zero(d);
+  VFloat totals[kTokens][kVectors];
+  for (auto& of_token : totals) {
+    for (VFloat& total : of_token) total = hn::Zero(d);
+  }
   const std::byte* tile = args.tiles;
   const std::byte* units = tile;
   for (std::uint32_t b = 0; b < n_blocks; ++b, tile += kFormat.tile_bytes()) {
@@ -258,61 +344,72 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
         tile += kFormat.super_bytes();
       }
     }
-    VBytes lines[kGroups];
-    load_lines<kFormat.bits>(tile, row, lines);
-    VFloat scale;
-    VFloat other;
-    load_scales<kScales>(units, tile + kFormat.quant_bytes(), row, scale, other);
+    const auto activations_of = [&](std::uint32_t t) HWY_ATTR {
+      return ActivationRow{const_cast<std::byte*>(x) + t * args.token_bytes, args.columns};
+    };
+    VInt first[kTokens][kVectors];
+    VInt second[kTokens][kVectors];  // by halves
     for (std::uint32_t t = 0; t < kTokens; ++t) {
-      const ActivationRow activations{const_cast<std::byte*>(x) + t * args.token_bytes, args.columns};
-      const std::byte* quants = activations.data + std::size_t{b} * kBlock;
-      const std::int32_t* sums = activations.half_sums() + std::size_t{2} * b;
+      const std::int32_t* sums = activations_of(t).half_sums() + std::size_t{2} * b;
+      for (std::uint32_t v = 0; v < kVectors; ++v) {
+        first[t][v] = hn::Set(di, -kBias * (kByHalves ? sums[0] : sums[0] + sums[1]));
+        second[t][v] = hn::Set(di, -kBias * sums[1]);
+      }
+    }
+    const BlockBytes bytes{x + std::size_t{b} * kBlock, args.token_bytes};
+    add_products<kVnni, kBits, 0, kByHalves ? kGroups / 2 : kGroups>(tile, row, bytes, first);
+    if constexpr (kByHalves) add_products<kVnni, kBits, kGroups / 2, kGroups>(tile, row, bytes, second);
+    VFloat scale[kVectors];
+    VFloat other[kVectors];
+    for (std::uint32_t v = 0; v < kVectors; ++v) {
+      load_scales<kScales>(units, tile + kFormat.quant_bytes(), row + v * lanes, scale[v], other[v]);
+    }
+    for (std::uint32_t t = 0; t < kTokens; ++t) {
+      const ActivationRow activations = activations_of(t);
       const VFloat x_scale = hn::Set(d, activations.scales()[b]);
-      VInt first = hn::Set(di, -kBias * sums[0]);
-      VInt second = hn::Set(di, -kBias * sums[1]);
-      for (std::uint32_t j = 0; j < kGroups / 2; ++j) {
-        first = dot<kVnni, kSmall>(first, lines[j], quants + 4 * j);
-        second = dot<kVnni, kSmall>(second, lines[kGroups / 2 + j], quants + 4 * (kGroups / 2 + j));
-      }
-      if constexpr (kScales == Scales::super_halves) {
-        totals[t] = hn::MulAdd(hn::ConvertTo(d, first), hn::Mul(scale, x_scale), totals[t]);
-        totals[t] = hn::MulAdd(hn::ConvertTo(d, second), hn::Mul(other, x_scale), totals[t]);
-      } else {
-        totals[t] = hn::MulAdd(hn::ConvertTo(d, hn::Add(first, second)), hn::Mul(scale, x_scale), totals[t]);
-      }
-      if constexpr (kScales == Scales::block_and_minimum) {
-        totals[t] = hn::MulAdd(other, hn::Set(d, activations.scaled_sums()[b]), totals[t]);
-      }
-      if constexpr (kScales == Scales::super) {
-        const float scaled_sum = activations.scales()[b] * static_cast<float>(sums[0] + sums[1]);
-        totals[t] = hn::MulAdd(other, hn::Set(d, scaled_sum), totals[t]);
+      for (std::uint32_t v = 0; v < kVectors; ++v) {
+        VFloat& total = totals[t][v];
+        total = hn::MulAdd(hn::ConvertTo(d, first[t][v]), hn::Mul(scale[v], x_scale), total);
+        if constexpr (kByHalves) {
+          total = hn::MulAdd(hn::ConvertTo(d, second[t][v]), hn::Mul(other[v], x_scale), total);
+        }
+        if constexpr (kScales == Scales::block_and_minimum) {
+          total = hn::MulAdd(other[v], hn::Set(d, activations.scaled_sums()[b]), total);
+        }
+        if constexpr (kScales == Scales::super) {
+          const std::int32_t* sums = activations.half_sums() + std::size_t{2} * b;
+          const float scaled_sum = activations.scales()[b] * static_cast<float>(sums[0] + sums[1]);
+          total = hn::MulAdd(other[v], hn::Set(d, scaled_sum), total);
+        }
       }
     }
   }
-  const std::size_t lanes = hn::Lanes(d);
   for (std::uint32_t t = 0; t < kTokens; ++t) {
-    float* out = args.out + (token + t) * args.out_stride + row;
-    const float* add = args.add == nullptr ? nullptr : args.add + (token + t) * args.add_stride + row;
-    if (row + lanes <= args.n_rows) {
-      hn::StoreU(add == nullptr ? totals[t] : hn::Add(totals[t], hn::LoadU(d, add)), d, out);
-    } else {
-      alignas(64) float line[kTileRows];
-      hn::Store(totals[t], d, line);
-      for (std::size_t i = 0; row + i < args.n_rows; ++i) out[i] = line[i] + (add == nullptr ? 0.0F : add[i]);
+    for (std::uint32_t v = 0; v < kVectors; ++v) {
+      const std::size_t at = row + v * lanes;
+      float* out = args.out + (token + t) * args.out_stride + at;
+      const float* add = args.add == nullptr ? nullptr : args.add + (token + t) * args.add_stride + at;
+      if (at + lanes <= args.n_rows) {
+        hn::StoreU(add == nullptr ? totals[t][v] : hn::Add(totals[t][v], hn::LoadU(d, add)), d, out);
+      } else {
+        alignas(64) float line[kTileRows];
+        hn::Store(totals[t][v], d, line);
+        for (std::size_t i = 0; at + i < args.n_rows; ++i) out[i] = line[i] + (add == nullptr ? 0.0F : add[i]);
+      }
     }
   }
 }
 
 template <bool kVnni, TileFormat kFormat>
 void multiply_format(const ProductArgs& args) {
-  const std::size_t lanes = hn::Lanes(Float());
-  for (std::size_t row = 0; row < args.n_rows; row += lanes) {
+  const std::size_t rows = kRowVectors * hn::Lanes(Float());
+  for (std::size_t row = 0; row < args.n_rows; row += rows) {
     std::uint32_t token = 0;
     for (; token + kTokenBlock <= args.n_tokens; token += kTokenBlock) {
-      multiply_tokens<kVnni, kFormat, kTokenBlock>(args, row, token);
+      multiply_tokens<kVnni, kFormat, kTokenBlock, kRowVectors>(args, row, token);
     }
-    for (; token + 2 <= args.n_tokens; token += 2) multiply_tokens<kVnni, kFormat, 2>(args, row, token);
-    for (; token < args.n_tokens; ++token) multiply_tokens<kVnni, kFormat, 1>(args, row, token);
+    for (; token + 2 <= args.n_tokens; token += 2) multiply_tokens<kVnni, kFormat, 2, kRowVectors>(args, row, token);
+    for (; token < args.n_tokens; ++token) multiply_tokens<kVnni, kFormat, 1, kRowVectors>(args, row, token);
   }
 }
 
