@@ -73,6 +73,7 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
     }
     for (std::uint32_t t = begin; t < HWY_MIN(begin + kLanes, n_next); ++t) {
       prefetch(next->keys[t] + offset, Row::bytes(head_dim));
+      prefetch(rows.keys[t] + rows.row_bytes + offset, Row::bytes(head_dim));
     }
     Vec sums[kRows][kSums];
     HWY_UNROLL(4)
@@ -125,7 +126,10 @@ HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::s
   }
   for (std::uint32_t t = 0; t < rows.n; ++t) {
     const Row row{rows.keys[t] + offset};
-    if (t < n_next) prefetch(next->keys[t] + part_offset, part_bytes);
+    if (t < n_next) {
+      prefetch(next->keys[t] + part_offset, part_bytes);
+      prefetch(next->keys[t] + part_offset - rows.row_bytes, part_bytes);
+    }
     Vec weight[kRows];
     for (std::uint32_t r = 0; r < kRows; ++r) weight[r] = hn::Set(d, weights[r * kChunk + t]);
     HWY_UNROLL(4)
@@ -198,7 +202,8 @@ void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32
                 head_dim, out.values, head_dim);
     return;
   }
-  // Keys are asked for while keys are read, values while values are: the memory is never idle.
+  // Keys are asked for while keys are read, values while values are: the memory is never idle. A processor may drop
+  // what it is asked for while too much is on its way, so the other half is asked for once more each time.
   for_row_blocks(queries.n, [&]<std::uint32_t kRows>(std::uint32_t r, bool is_first) {
     score_rows<kRows, Row>(rows, is_first ? next : nullptr, key_offset, queries.q + std::size_t{r} * head_dim, head_dim,
                            scores + std::size_t{r} * kChunk);
