@@ -20,7 +20,7 @@ unit_tests=(region_test image_test page_watch_test context_test kv_files_test sn
 # The emulator does not hold programs to a limit of address space.
 not_emulated='-*ReservationBeyondTheProcesssLimitIsOutOfMemory'
 # Emulated vectors are slow: of the kernels, what holds each to its reference.
-references='Attention.AgreesWithPlainSoftmaxForOneQuery*:Attention.ReadsQuantizedRows:*AgreeWithTheReferenceForAny*'
+references='*Target*:*OfExtremeQuants*:*CapsScores*:Attention.AgreesWithPlainSoftmaxForOneQuery*:Attention.ReadsQuantizedRows:*AgreeWithTheReferenceForAny*'
 
 run_units() { # PAGE_SIZE FILTER TEST...
   local page=$1 filter=$2 test
