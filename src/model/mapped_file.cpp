@@ -12,13 +12,16 @@
 namespace driftwood {
 namespace {
 
-std::int64_t modified_ns_of(const struct stat& status) noexcept {
-#ifdef __APPLE__
-  const timespec& time = status.st_mtimespec;
-#else
-  const timespec& time = status.st_mtim;
-#endif
+std::int64_t nanoseconds(const timespec& time) noexcept {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+MappedFile::Stamp stamp_of(const struct stat& status) noexcept {
+#ifdef __APPLE__
+  return {status.st_ino, nanoseconds(status.st_mtimespec), nanoseconds(status.st_ctimespec)};
+#else
+  return {status.st_ino, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+#endif
 }
 
 std::unexpected<Error> open_error(const std::filesystem::path& path, int error) {
@@ -58,8 +61,7 @@ Result<std::unique_ptr<MappedFile>> MappedFile::open(const std::filesystem::path
     return fail(ErrorCode::out_of_memory,
                 fmt::format("The file {} ({} bytes) cannot be mapped: {}.", path.string(), size, std::strerror(error)));
   }
-  return std::unique_ptr<MappedFile>(
-      new MappedFile(fd, static_cast<const std::byte*>(data), size, modified_ns_of(status)));
+  return std::unique_ptr<MappedFile>(new MappedFile(fd, static_cast<const std::byte*>(data), size, stamp_of(status)));
 }
 
 MappedFile::~MappedFile() {

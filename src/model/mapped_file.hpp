@@ -17,6 +17,14 @@ namespace driftwood {
 
 class MappedFile {
  public:
+  /// Which file it was when it was opened, and of when. Times are in nanoseconds since 1970, as finely as the file
+  /// system has them, which may be some milliseconds.
+  struct Stamp {
+    std::uint64_t inode = 0;
+    std::int64_t modified_ns = 0;  ///< the bytes
+    std::int64_t changed_ns = 0;   ///< the bytes, or anything about the file
+  };
+
   /// not_found: no such file; invalid_argument: not a regular file, or not readable; corrupt: empty.
   static Result<std::unique_ptr<MappedFile>> open(const std::filesystem::path& path);
   ~MappedFile();
@@ -26,19 +34,18 @@ class MappedFile {
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   /// The file itself, open for reading as long as this object lives.
   int fd() const noexcept { return fd_; }
-  /// Last modification when it was opened, in nanoseconds since 1970.
-  std::int64_t modified_ns() const noexcept { return modified_ns_; }
+  const Stamp& stamp() const noexcept { return stamp_; }
   /// Asks the system to read all of it ahead, in the background.
   void read_ahead() const noexcept;
 
  private:
-  MappedFile(int fd, const std::byte* data, std::size_t size, std::int64_t modified_ns)
-      : fd_(fd), data_(data), size_(size), modified_ns_(modified_ns) {}
+  MappedFile(int fd, const std::byte* data, std::size_t size, const Stamp& stamp)
+      : fd_(fd), data_(data), size_(size), stamp_(stamp) {}
 
   int fd_;
   const std::byte* data_;
   std::size_t size_;
-  std::int64_t modified_ns_;
+  Stamp stamp_;
 };
 
 }  // namespace driftwood

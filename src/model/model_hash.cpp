@@ -21,7 +21,9 @@ namespace fs = std::filesystem;
 
 /// What an entry must begin with to hold for this file.
 std::string entry_key(const fs::path& absolute, const MappedFile& file) {
-  return fmt::format("{}\n{} {}\n", absolute.string(), file.bytes().size(), file.modified_ns());
+  const MappedFile::Stamp& stamp = file.stamp();
+  return fmt::format("{}\n{} {} {} {}\n", absolute.string(), file.bytes().size(), stamp.inode, stamp.modified_ns,
+                     stamp.changed_ns);
 }
 
 std::optional<Hash> read_entry(const fs::path& entry, const std::string& key) {

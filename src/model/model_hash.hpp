@@ -1,8 +1,9 @@
 // The SHA-256 of a model file, computed once and remembered.
 //
 // One small file for each model lies in the cache folder model-hashes (core/cache_folder.hpp). It holds for the path,
-// size and modification time that it was made for. A cache that can't be read or written only costs time. Any thread,
-// any number of processes: entries are replaced whole.
+// the size and the stamp that it was made for: a file that replaced another one has another inode, though its times may
+// be the same. A cache that can't be read or written only costs time. Any thread, any number of processes: entries are
+// replaced whole.
 #pragma once
 
 #include <filesystem>
