@@ -63,7 +63,10 @@ class CudaDevice final : public Device {
   Result<void> choose_sound() const {
     DW_TRY(choose());
     const cudaError_t status = cudaStreamQuery(cudaStreamPerThread);
-    return status == cudaErrorNotReady ? Result<void>{} : check(status, "what ran before");
+    if (status != cudaErrorNotReady) return check(status, "what ran before");
+    // It is this thread's last error now, which ggml would take for one of its own.
+    cudaGetLastError();
+    return {};
   }
   bool leaves_memory_impl() noexcept override {
     return cudaSetDevice(number_) != cudaSuccess || cudaDeviceSynchronize() != cudaSuccess;
@@ -105,6 +108,9 @@ class CudaDevice final : public Device {
 
   Result<void> compute_impl(ggml_cgraph* graph, const std::atomic<bool>*) override {
     DW_TRY(choose_sound());
+    // A graph that comes a second time as it was is recorded by ggml, to be replayed. Where several threads compute,
+    // its products fail then, and end the process (docs/gpu.md). With another name in it, a graph is another one.
+    ggml_format_name(ggml_graph_node(graph, 0), "pass %llu", ++n_passes_);
     DW_TRY(result_of(ggml_backend_graph_compute(backend_.get(), graph)));
     return check(cudaPeekAtLastError(), "a computation");
   }
@@ -147,6 +153,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<MirrorCache> mirrors_;       ///< null: KV rows are read where they lie
   CudaMirrorMemory* mirror_memory_ = nullptr;  ///< of mirrors_
   std::size_t mirror_budget_ = 0;              ///< bytes
+  unsigned long long n_passes_ = 0;            ///< that ggml computed
 };
 
 }  // namespace
