@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -304,6 +305,14 @@ TEST_P(DeviceContract, GraphsAreBoundAnewBetweenRegions) {
   Gemm::fill(first->data(), 77);
   ASSERT_TRUE(gemm.run());
   EXPECT_EQ(Gemm::errors(first->data()), 0u);
+}
+
+TEST_P(DeviceContract, AGraphOfNothingIsDoneAtOnce) {
+  constexpr std::size_t kNodes = 1;
+  const std::unique_ptr<ggml_context, decltype(&ggml_free)> context(
+      ggml_init({.mem_size = ggml_graph_overhead_custom(kNodes, false), .mem_buffer = nullptr, .no_alloc = true}),
+      ggml_free);
+  EXPECT_TRUE(device_->compute(ggml_new_graph_custom(context.get(), kNodes, false)));
 }
 
 TEST_P(DeviceContract, ComputesForManyThreadsAtOnce) {
