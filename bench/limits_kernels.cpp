@@ -5,10 +5,13 @@
 #include <hwy/foreach_target.h>  // compiles the rest of this file once for each target
 #include <hwy/highway.h>
 
+#include "device/cpu/byte_products-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace driftwood::bench {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+namespace kernels = cpu::HWY_NAMESPACE;
 
 constexpr std::size_t kChains = 12;  // as many as hide the latency of two units
 
@@ -27,7 +30,7 @@ double multiply_and_add(std::uint64_t rounds, float& keep) {
   return 2.0 * static_cast<double>(rounds * kChains * hn::Lanes(d));
 }
 
-#if HWY_TARGET == HWY_SCALAR || (HWY_ARCH_X86 && HWY_TARGET > HWY_SSSE3)
+#if !DRIFTWOOD_MULTIPLIES_BYTES
 
 double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
   for (std::uint64_t round = 0; round < rounds; ++round) {
@@ -40,18 +43,18 @@ double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
 
 #else
 
-using Int = hn::CappedTag<std::int32_t, 16>;
-using VInt = hn::Vec<Int>;
-using VBytes = hn::Vec<hn::Repartition<std::uint8_t, Int>>;
-using VSigned = hn::Vec<hn::Repartition<std::int8_t, Int>>;
+using kernels::Int;
+using kernels::VBytes;
+using kernels::VInt;
+using kernels::VSignedBytes;
 
 /// As many as bytes of 4 bits without VNNI are multiplied for each sum of 32 bits.
 constexpr std::size_t kProducts = 8;
 
 /// sum + for each lane 4 * kProducts products. x has signed bytes, w unsigned ones; without VNNI below 16.
 template <bool kVnni>
-HWY_INLINE VInt add_products(VInt sum, VBytes& w, VSigned x) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+HWY_INLINE VInt add_products(VInt sum, VBytes& w, VSignedBytes x) {
+#if DRIFTWOOD_MAY_HAVE_VNNI
   if constexpr (kVnni) {
     for (std::size_t i = 0; i < kProducts; ++i) {
       asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
@@ -59,38 +62,20 @@ HWY_INLINE VInt add_products(VInt sum, VBytes& w, VSigned x) {
     return sum;
   }
 #endif
+  // w is another value each time for all the compiler knows, so that it multiplies again.
 #if HWY_ARCH_X86
-  const hn::Repartition<std::int16_t, Int> d16;
-  auto pairs = hn::Zero(d16);
+  auto pairs = hn::Zero(kernels::Pairs());
   for (std::size_t i = 0; i < kProducts; ++i) {
-    asm("" : "+x"(w.raw));  // another value for all the compiler knows, so that it multiplies again
-#if HWY_TARGET <= HWY_AVX3
-    pairs = hn::Add(pairs, hn::Vec<decltype(d16)>{_mm512_maddubs_epi16(w.raw, x.raw)});
-#elif HWY_TARGET == HWY_AVX2
-    pairs = hn::Add(pairs, hn::Vec<decltype(d16)>{_mm256_maddubs_epi16(w.raw, x.raw)});
-#else
-    pairs = hn::Add(pairs, hn::Vec<decltype(d16)>{_mm_maddubs_epi16(w.raw, x.raw)});
-#endif
+    asm("" : "+x"(w.raw));
+    pairs = hn::Add(pairs, kernels::multiply_pairs(w, x));
   }
-  const auto ones = hn::Set(d16, 1);
-#if HWY_TARGET <= HWY_AVX3
-  return hn::Add(sum, VInt{_mm512_madd_epi16(pairs.raw, ones.raw)});
-#elif HWY_TARGET == HWY_AVX2
-  return hn::Add(sum, VInt{_mm256_madd_epi16(pairs.raw, ones.raw)});
+  return hn::Add(sum, kernels::sum_of_pairs(pairs));
 #else
-  return hn::Add(sum, VInt{_mm_madd_epi16(pairs.raw, ones.raw)});
-#endif
-#elif HWY_ARCH_ARM_A64
   for (std::size_t i = 0; i < kProducts; ++i) {
     asm("" : "+w"(w.raw));
-    const int8x16_t left = vreinterpretq_s8_u8(w.raw);
-    const int16x8_t low = vmull_s8(vget_low_s8(left), vget_low_s8(x.raw));
-    const int16x8_t high = vmull_high_s8(left, x.raw);
-    sum = VInt{vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))};
+    sum = kernels::add_quads(sum, hn::BitCast(kernels::SignedBytes(), w), x);
   }
   return sum;
-#else
-#error "A vector unit without a product of bytes: add it to add_products()."
 #endif
 }
 
@@ -99,8 +84,8 @@ double multiply_bytes_with(std::uint64_t rounds, std::int64_t& sum) {
   const Int d;
   VInt sums[kChains];
   for (VInt& chain : sums) chain = hn::Zero(d);
-  VBytes w = hn::Set(hn::Repartition<std::uint8_t, Int>(), 1);
-  const VSigned x = hn::Set(hn::Repartition<std::int8_t, Int>(), 1);
+  VBytes w = hn::Set(kernels::Bytes(), 1);
+  const VSignedBytes x = hn::Set(kernels::SignedBytes(), 1);
   for (std::uint64_t round = 0; round < rounds / kProducts; ++round) {
     for (VInt& chain : sums) chain = add_products<kVnni>(chain, w, x);
   }
@@ -109,7 +94,7 @@ double multiply_bytes_with(std::uint64_t rounds, std::int64_t& sum) {
 }
 
 double multiply_bytes(std::uint64_t rounds, std::int64_t& sum) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+#if DRIFTWOOD_MAY_HAVE_VNNI
   if (__builtin_cpu_supports("avx512vnni")) return multiply_bytes_with<true>(rounds, sum);
 #endif
   return multiply_bytes_with<false>(rounds, sum);

@@ -10,19 +10,17 @@
 #include <hwy/foreach_target.h>  // compiles the rest of this file once for each target
 #include <hwy/highway.h>
 
+#include "device/cpu/byte_products-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace driftwood::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A lane is a row of the tile, so at most 16 of them.
 using Float = hn::CappedTag<float, kTileRows>;
-using Int = hn::RebindToSigned<Float>;
 using VFloat = hn::Vec<Float>;
-using VInt = hn::Vec<Int>;
 
-// Targets that have no product of bytes take a plain loop.
-#if HWY_TARGET == HWY_SCALAR || (HWY_ARCH_X86 && HWY_TARGET > HWY_SSSE3)
+#if !DRIFTWOOD_MULTIPLIES_BYTES
 
 std::uint32_t quant_at(const TileFormat& format, const std::byte* tile, std::uint32_t row, std::uint32_t column) {
   const std::uint32_t group = column / 4;
@@ -98,10 +96,6 @@ void multiply_row_tile(const ProductArgs& args) {
 
 #else
 
-using Bytes = hn::Repartition<std::uint8_t, Int>;
-using SignedBytes = hn::Repartition<std::int8_t, Int>;
-using VBytes = hn::Vec<Bytes>;
-
 constexpr std::uint32_t kGroups = kBlock / 4;
 constexpr std::uint32_t kLineBytes = 4 * kTileRows;
 
@@ -109,10 +103,6 @@ constexpr std::uint32_t kLineBytes = 4 * kTileRows;
 // sums for.
 constexpr std::uint32_t kRowVectors = hn::MaxLanes(Float()) < kTileRows ? 2 : 1;
 constexpr std::uint32_t kTokenBlock = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM ? 6 : 4;
-
-// Which instruction multiplies bytes. VNNI is no target of its own in every version of Highway, so
-// it is asked for at run time within the AVX-512 targets.
-#define DRIFTWOOD_MAY_HAVE_VNNI (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3)
 
 /// `bits` moved to bits 4 and on, and no others. They come from bit 0 and on of each byte, shifted left by `from`.
 template <std::uint32_t kFrom, std::uint32_t kMask>
@@ -154,32 +144,6 @@ HWY_INLINE VInt four_bytes(const std::byte* from) {
 }
 
 #if HWY_ARCH_X86
-using Pairs = hn::Repartition<std::int16_t, Int>;
-using VPairs = hn::Vec<Pairs>;
-using VSignedBytes = hn::Vec<SignedBytes>;
-
-/// Products of unsigned with signed bytes, added up in pairs.
-HWY_INLINE VPairs multiply_pairs(VBytes w, VSignedBytes x) {
-#if HWY_TARGET <= HWY_AVX3
-  return VPairs{_mm512_maddubs_epi16(w.raw, x.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return VPairs{_mm256_maddubs_epi16(w.raw, x.raw)};
-#else
-  return VPairs{_mm_maddubs_epi16(w.raw, x.raw)};
-#endif
-}
-
-HWY_INLINE VInt sum_of_pairs(VPairs pairs) {
-  const VPairs ones = hn::Set(Pairs(), 1);
-#if HWY_TARGET <= HWY_AVX3
-  return VInt{_mm512_madd_epi16(pairs.raw, ones.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return VInt{_mm256_madd_epi16(pairs.raw, ones.raw)};
-#else
-  return VInt{_mm_madd_epi16(pairs.raw, ones.raw)};
-#endif
-}
-
 /// x, negated where `sign` is negative; anything where it is 0.
 HWY_INLINE VSignedBytes with_sign_of(VSignedBytes sign, VSignedBytes x) {
 #if HWY_TARGET <= HWY_AVX3
@@ -221,12 +185,8 @@ HWY_INLINE VInt add_product(VInt sum, VBytes w, const std::byte* from) {
   // Two products of full bytes overflow 16 bits: multiply magnitudes, and move the sign over.
   const VBytes magnitude = hn::BitCast(Bytes(), hn::Abs(signed_w));
   return hn::Add(sum, sum_of_pairs(multiply_pairs(magnitude, with_sign_of(signed_w, x))));
-#elif HWY_ARCH_ARM_A64
-  const int16x8_t low = vmull_s8(vget_low_s8(signed_w.raw), vget_low_s8(x.raw));
-  const int16x8_t high = vmull_high_s8(signed_w.raw, x.raw);
-  return VInt{vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))};
 #else
-#error "A vector unit without a product of bytes: add it to add_product()."
+  return add_quads(sum, signed_w, x);
 #endif
 }
 
@@ -318,8 +278,8 @@ HWY_INLINE void load_scales(const std::byte* units, const std::byte* scales, std
   }
 }
 
-/// Products of a tile's rows from `row` on, kVectors vectors of them, with kTokens tokens.
-template <bool kVnni, TileFormat kFormat, std::uint32_t kTokens, std::uint32_t kVectors>
+/// Products of a tile's rows from `row` on, kRowVectors vectors of them, with kTokens tokens.
+template <bool kVnni, TileFormat kFormat, std::uint32_t kTokens>
 HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::uint32_t token) {
   const Float d;
   const Int di;
@@ -331,7 +291,7 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
   const std::uint32_t n_blocks = args.columns / kBlock;
   const std::byte* x = args.activations + token * args.token_bytes;
 
-  VFloat totals[kTokens][kVectors];
+  VFloat totals[kTokens][kRowVectors];
   for (auto& of_token : totals) {
     for (VFloat& total : of_token) total = hn::Zero(d);
   }
@@ -347,11 +307,11 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
     const auto activations_of = [&](std::uint32_t t) HWY_ATTR {
       return ActivationRow{const_cast<std::byte*>(x) + t * args.token_bytes, args.columns};
     };
-    VInt first[kTokens][kVectors];
-    VInt second[kTokens][kVectors];  // by halves
+    VInt first[kTokens][kRowVectors];
+    VInt second[kTokens][kRowVectors];  // by halves
     for (std::uint32_t t = 0; t < kTokens; ++t) {
       const std::int32_t* sums = activations_of(t).half_sums() + std::size_t{2} * b;
-      for (std::uint32_t v = 0; v < kVectors; ++v) {
+      for (std::uint32_t v = 0; v < kRowVectors; ++v) {
         first[t][v] = hn::Set(di, -kBias * (kByHalves ? sums[0] : sums[0] + sums[1]));
         second[t][v] = hn::Set(di, -kBias * sums[1]);
       }
@@ -359,15 +319,15 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
     const BlockBytes bytes{x + std::size_t{b} * kBlock, args.token_bytes};
     add_products<kVnni, kBits, 0, kByHalves ? kGroups / 2 : kGroups>(tile, row, bytes, first);
     if constexpr (kByHalves) add_products<kVnni, kBits, kGroups / 2, kGroups>(tile, row, bytes, second);
-    VFloat scale[kVectors];
-    VFloat other[kVectors];
-    for (std::uint32_t v = 0; v < kVectors; ++v) {
+    VFloat scale[kRowVectors];
+    VFloat other[kRowVectors];
+    for (std::uint32_t v = 0; v < kRowVectors; ++v) {
       load_scales<kScales>(units, tile + kFormat.quant_bytes(), row + v * lanes, scale[v], other[v]);
     }
     for (std::uint32_t t = 0; t < kTokens; ++t) {
       const ActivationRow activations = activations_of(t);
       const VFloat x_scale = hn::Set(d, activations.scales()[b]);
-      for (std::uint32_t v = 0; v < kVectors; ++v) {
+      for (std::uint32_t v = 0; v < kRowVectors; ++v) {
         VFloat& total = totals[t][v];
         total = hn::MulAdd(hn::ConvertTo(d, first[t][v]), hn::Mul(scale[v], x_scale), total);
         if constexpr (kByHalves) {
@@ -385,7 +345,7 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
     }
   }
   for (std::uint32_t t = 0; t < kTokens; ++t) {
-    for (std::uint32_t v = 0; v < kVectors; ++v) {
+    for (std::uint32_t v = 0; v < kRowVectors; ++v) {
       const std::size_t at = row + v * lanes;
       float* out = args.out + (token + t) * args.out_stride + at;
       const float* add = args.add == nullptr ? nullptr : args.add + (token + t) * args.add_stride + at;
@@ -406,10 +366,10 @@ void multiply_format(const ProductArgs& args) {
   for (std::size_t row = 0; row < args.n_rows; row += rows) {
     std::uint32_t token = 0;
     for (; token + kTokenBlock <= args.n_tokens; token += kTokenBlock) {
-      multiply_tokens<kVnni, kFormat, kTokenBlock, kRowVectors>(args, row, token);
+      multiply_tokens<kVnni, kFormat, kTokenBlock>(args, row, token);
     }
-    for (; token + 2 <= args.n_tokens; token += 2) multiply_tokens<kVnni, kFormat, 2, kRowVectors>(args, row, token);
-    for (; token < args.n_tokens; ++token) multiply_tokens<kVnni, kFormat, 1, kRowVectors>(args, row, token);
+    for (; token + 2 <= args.n_tokens; token += 2) multiply_tokens<kVnni, kFormat, 2>(args, row, token);
+    for (; token < args.n_tokens; ++token) multiply_tokens<kVnni, kFormat, 1>(args, row, token);
   }
 }
 
@@ -437,7 +397,6 @@ void multiply_row_tile(const ProductArgs& args) {
   multiply_any_format<false>(args);
 }
 
-#undef DRIFTWOOD_MAY_HAVE_VNNI
 #endif  // a product of bytes
 
 }  // namespace HWY_NAMESPACE
