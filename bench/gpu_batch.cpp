@@ -69,7 +69,7 @@ Result<void> measure_gpu_batch(GpuBench& bench) {
     const MirrorUse use = mirrors->use();
     DW_TRY_ASSIGN(const auto forward, bench.host->forward());
     DW_TRY_ASSIGN(const auto layout, make_context_layout(forward->model().hyperparameters(), 1, KvType::f16));
-    const std::size_t prefix = std::size_t{kPrompt} * layout.token_stride / use.chunk_size;
+    const std::size_t prefix = (std::size_t{kPrompt} * layout.token_stride + use.chunk_size - 1) / use.chunk_size;
     // Each child owns the chunk that its own tokens go to; what is left holds the prefix.
     const double copies = static_cast<double>(use.chunks - kActors) / static_cast<double>(prefix);
     bench.report.add(

@@ -191,7 +191,7 @@ typedef struct dw_context_params {
 } dw_context_params;
 
 #define DW_CONTEXT_MAGIC 0x58435744u /* "DWCX" */
-#define DW_CONTEXT_VERSION 1
+#define DW_CONTEXT_VERSION 2
 #define DW_CONTEXT_ALIGNMENT 4096
 
 typedef struct dw_context_header {

@@ -23,10 +23,16 @@ Result<std::int32_t> context_init(GuestHost::State& state, Arguments arguments) 
   const GuestMemory memory = state.memory();
   DW_TRY_ASSIGN(const CheckedContextParams params, check_context_params(memory, call, arguments.u32(0)));
   DW_TRY_ASSIGN(const auto forward, find_model(state, call, params.model));
-  DW_TRY_ASSIGN(const ContextLayout layout,
-                make_context_layout(forward->model().hyperparameters(), params.n_ctx, params.kv_type));
   DW_TRY_ASSIGN(const std::span<std::byte> bytes,
                 memory.bytes({call, "context"}, arguments.u32(1), arguments.u32(2), DW_CONTEXT_ALIGNMENT));
+  const Hyperparameters& model = forward->model().hyperparameters();
+  DW_TRY_ASSIGN(ContextLayout layout, make_context_layout(model, params.n_ctx, params.kv_type));
+  if (bytes.size() < layout.size) {
+    // An actor of an earlier version has the room that it was told of then.
+    DW_TRY_ASSIGN(const ContextLayout first,
+                  make_context_layout(model, params.n_ctx, params.kv_type, kFirstContextVersion));
+    if (bytes.size() >= first.size) layout = first;
+  }
   if (bytes.size() < layout.size) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("The argument \"context_bytes\" of {} ({}) is too small for a Context of {} tokens "

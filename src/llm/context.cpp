@@ -23,6 +23,7 @@ constexpr std::uint32_t kQ8Block = 32;       // elements
 constexpr std::uint32_t kQ8BlockBytes = 34;  // one f16 scale, 32 int8
 
 static_assert(DW_CONTEXT_ALIGNMENT >= sizeof(dw_context_header));
+static_assert(DW_CONTEXT_VERSION == kContextVersion);
 
 std::uint32_t kv_type_number(KvType type) noexcept { return type == KvType::f16 ? DW_TYPE_F16 : DW_TYPE_Q8_0; }
 
@@ -46,19 +47,23 @@ Error corrupt_field(std::string_view field, std::uint64_t given, std::uint64_t e
 
 }  // namespace
 
-Result<ContextLayout> make_context_layout(const Hyperparameters& model, std::uint32_t n_ctx, KvType kv_type) {
+Result<ContextLayout> make_context_layout(const Hyperparameters& model, std::uint32_t n_ctx, KvType kv_type,
+                                          std::uint32_t version) {
+  DW_CHECK(version >= kFirstContextVersion && version <= kContextVersion);
   if (n_ctx == 0 || n_ctx > kMaxContextTokens) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("A Context's length ({} tokens) must lie between 1 and {}.", n_ctx, kMaxContextTokens));
   }
   DW_TRY_ASSIGN(const std::uint64_t row, row_bytes(model, kv_type));
-  const std::uint64_t stride = align_up(2 * row * model.n_layer, kCacheLine);
+  std::uint64_t stride = align_up(2 * row * model.n_layer, kCacheLine);
+  if (version > 1 && stride / kCacheLine % 2 == 0) stride += kCacheLine;
   if (stride > std::numeric_limits<std::uint32_t>::max()) {
     return fail(ErrorCode::unsupported, fmt::format("One token's KV rows take {}, more than the 4 GiB that a Context "
                                                     "can describe.",
                                                     format_bytes(stride)));
   }
   ContextLayout layout;
+  layout.version = version;
   layout.kv_type = kv_type;
   layout.n_ctx = n_ctx;
   layout.n_layer = model.n_layer;
@@ -76,7 +81,7 @@ Result<void> init_context(std::span<std::byte> bytes, const ContextLayout& layou
   }
   dw_context_header header{};
   header.magic = DW_CONTEXT_MAGIC;
-  header.version = DW_CONTEXT_VERSION;
+  header.version = layout.version;
   static_assert(sizeof(header.model_hash) == sizeof(model.bytes));
   std::memcpy(header.model_hash, model.bytes.data(), sizeof(header.model_hash));
   header.n_ctx = layout.n_ctx;
@@ -103,9 +108,9 @@ Result<CheckedContext> check_context(std::span<const std::byte> bytes, const Hyp
     return fail(ErrorCode::corrupt, fmt::format("There is no Context here: its first word is {:#010x}, not {:#010x}.",
                                                 header.magic, DW_CONTEXT_MAGIC));
   }
-  if (header.version != DW_CONTEXT_VERSION) {
-    return fail(ErrorCode::incompatible, fmt::format("The Context is of version {}; this host reads version {}.",
-                                                     header.version, DW_CONTEXT_VERSION));
+  if (header.version < kFirstContextVersion || header.version > kContextVersion) {
+    return fail(ErrorCode::incompatible, fmt::format("The Context is of version {}; this host reads versions {} to {}.",
+                                                     header.version, kFirstContextVersion, kContextVersion));
   }
   Hash written_by;
   std::memcpy(written_by.bytes.data(), header.model_hash, sizeof(header.model_hash));
@@ -124,7 +129,7 @@ Result<CheckedContext> check_context(std::span<const std::byte> bytes, const Hyp
                                                 header.n_ctx, kMaxContextTokens));
   }
   const KvType type = header.kv_type == DW_TYPE_F16 ? KvType::f16 : KvType::q8_0;
-  DW_TRY_ASSIGN(const ContextLayout layout, make_context_layout(hyperparameters, header.n_ctx, type));
+  DW_TRY_ASSIGN(const ContextLayout layout, make_context_layout(hyperparameters, header.n_ctx, type, header.version));
 
   if (header.n_layer != layout.n_layer) {
     return std::unexpected(corrupt_field("a number of layers of", header.n_layer, layout.n_layer));

@@ -3,6 +3,10 @@
 //   header (one alignment unit) | token 0 | token 1 | ... | token n_ctx - 1
 //   token: layer 0 K row, V row | layer 1 K row, V row | ...      (token_stride bytes)
 //
+// A record is an odd number of cache lines of 64 bytes: one layer's rows of many tokens, which attention reads one
+// after another, would fall into few sets of a cache if their distance were a multiple of a large power of two. Version
+// 1 had records of any number of lines; such a Context is read, written and begun anew in its place.
+//
 // Pure arithmetic over untrusted bytes: the header in guest memory is read once
 // into a checked copy, and nothing else of it is believed. Any thread.
 #pragma once
@@ -17,10 +21,14 @@
 
 namespace driftwood {
 
+inline constexpr std::uint32_t kFirstContextVersion = 1;
+inline constexpr std::uint32_t kContextVersion = 2;  ///< of what is made now
+
 enum class KvType : std::uint8_t { f16, q8_0 };
 
-/// Everything about a Context that follows from a model, a KV type and a length.
+/// Everything about a Context that follows from a model, a KV type, a length and a version.
 struct ContextLayout {
+  std::uint32_t version = 0;
   KvType kv_type = KvType::f16;
   std::uint32_t n_ctx = 0;
   std::uint32_t n_layer = 0;
@@ -33,8 +41,10 @@ struct ContextLayout {
   std::size_t layer_offset(std::uint32_t layer) const noexcept { return std::size_t{2} * row_bytes * layer; }
 };
 
-/// invalid_argument: n_ctx outside 1 .. 2^20; unsupported: a row that is no multiple of q8_0's block.
-Result<ContextLayout> make_context_layout(const Hyperparameters& model, std::uint32_t n_ctx, KvType kv_type);
+/// `version`: from kFirstContextVersion to kContextVersion. invalid_argument: n_ctx outside 1 .. 2^20; unsupported: a
+/// row that is no multiple of q8_0's block.
+Result<ContextLayout> make_context_layout(const Hyperparameters& model, std::uint32_t n_ctx, KvType kv_type,
+                                          std::uint32_t version = kContextVersion);
 
 /// A Context that passed its checks.
 struct CheckedContext {

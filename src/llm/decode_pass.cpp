@@ -20,7 +20,8 @@ Result<std::unique_ptr<DecodePass>> DecodePass::create(const Model& model) {
 bool DecodePass::takes(const PassSlice& slice) const {
   const ForwardRequest& request = slice.job->request();
   if (slice.n_tokens != 1 || request.memory->region() == nullptr) return false;
-  if (slice.job->binding(1).layout.kv_type != KvType::f16) return false;
+  const ContextLayout& layout = slice.job->binding(1).layout;
+  if (layout.kv_type != KvType::f16 || layout.version != kContextVersion) return false;
   return request.outputs != Outputs::top_k || request.top_k <= decoder_->max_top_k();
 }
 

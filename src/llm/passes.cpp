@@ -131,6 +131,7 @@ GraphShape ModelPasses::State::shape() const {
   shape.long_rope = long_rope(*order.front().job);
   if (!fused) {
     shape.kv_type = first.layout.kv_type;
+    shape.kv_stride = first.layout.token_stride;
     shape.n_kv_max = std::min(first.layout.n_ctx, std::bit_ceil(std::max(kMinKvBucket, first.n_past + first.n_tokens)));
   }
   return shape;

@@ -155,7 +155,7 @@ TEST_F(MirroredForward, ForksShareTheChunksOfTheirPrefix) {
   for (Sequence& child : children) EXPECT_EQ(run(mirrored_, child, 256, 1), expected);
   const MirrorUse after = use();
   EXPECT_EQ(after.copied_in, 0) << "a shared prefix was copied from the host";
-  EXPECT_EQ(after.mapped_chunks - before.mapped_chunks, 5 * (257 * stride + after.chunk_size - 1) / after.chunk_size);
+  EXPECT_EQ(after.mapped_chunks - before.mapped_chunks, 5 * ((257 * stride + after.chunk_size - 1) / after.chunk_size));
   EXPECT_LE(after.chunks - before.chunks, 5 * 1) << "each child owns more than the chunk that it writes";
   // They go on apart.
   for (std::size_t i = 0; i < children.size(); ++i) {

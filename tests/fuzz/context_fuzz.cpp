@@ -45,10 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     dw_context_header header;
     std::memcpy(&header, bytes.data(), sizeof(header));
     header.magic = DW_CONTEXT_MAGIC;
-    header.version = DW_CONTEXT_VERSION;
+    header.version = (repaired & 4U) != 0 ? kFirstContextVersion : kContextVersion;
     std::memcpy(header.model_hash, hash.bytes.data(), sizeof(header.model_hash));
-    const auto layout =
-        make_context_layout(hyperparameters, header.n_ctx, header.kv_type == DW_TYPE_Q8_0 ? KvType::q8_0 : KvType::f16);
+    const auto layout = make_context_layout(
+        hyperparameters, header.n_ctx, header.kv_type == DW_TYPE_Q8_0 ? KvType::q8_0 : KvType::f16, header.version);
     if ((repaired & 2U) != 0 && layout) {
       header.n_layer = layout->n_layer;
       header.row_bytes = layout->row_bytes;

@@ -24,8 +24,9 @@ inline std::shared_ptr<const Model> open_model(const std::filesystem::path& path
 /// Memory with one Context at its start and room for logits after it.
 class Sequence {
  public:
-  Sequence(const Model& model, std::uint32_t n_ctx, KvType kv_type = KvType::f16, std::uint32_t max_rows = 1)
-      : layout_(value_of(make_context_layout(model.hyperparameters(), n_ctx, kv_type))),
+  Sequence(const Model& model, std::uint32_t n_ctx, KvType kv_type = KvType::f16, std::uint32_t max_rows = 1,
+           std::uint32_t version = kContextVersion)
+      : layout_(value_of(make_context_layout(model.hyperparameters(), n_ctx, kv_type, version))),
         n_vocab_(model.hyperparameters().n_vocab) {
     logits_.offset = align_up(layout_.size, page_size());
     logits_.size = std::size_t{max_rows} * n_vocab_ * sizeof(float);

@@ -63,8 +63,16 @@ TEST(ContextLayout, ATokensRowsLieTogether) {
   ASSERT_TRUE(layout);
   EXPECT_EQ(layout->row_bytes, 3U * 64 * 2);
   EXPECT_EQ(layout->layer_offset(1) - layout->layer_offset(0), 2U * layout->row_bytes);
-  EXPECT_EQ(layout->token_stride, 30U * 2 * 384);
+  EXPECT_EQ(layout->token_stride, 30U * 2 * 384 + 64) << "an odd number of cache lines";
   EXPECT_EQ(layout->kv_offset, 4096U);
+  EXPECT_EQ(layout->size, 4096U + 100 * 23104U);
+}
+
+TEST(ContextLayout, VersionOneHadRecordsOfAnyNumberOfCacheLines) {
+  const auto layout = make_context_layout(smollm2(), 100, KvType::f16, 1);
+  ASSERT_TRUE(layout);
+  EXPECT_EQ(layout->version, 1U);
+  EXPECT_EQ(layout->token_stride, 23040U);
   EXPECT_EQ(layout->size, 4096U + 100 * 23040U);
 }
 
@@ -72,9 +80,9 @@ TEST(ContextLayout, Q8RowsAreWholeBlocksAndStridesWholeCacheLines) {
   const auto layout = make_context_layout(smollm2(), 100, KvType::q8_0);
   ASSERT_TRUE(layout);
   EXPECT_EQ(layout->row_bytes, 3U * 64 / 32 * 34);
-  EXPECT_EQ(layout->token_stride % 64, 0U);
+  EXPECT_EQ(layout->token_stride % 128, 64U);
   EXPECT_GE(layout->token_stride, 30U * 2 * layout->row_bytes);
-  EXPECT_LT(layout->token_stride, 30U * 2 * layout->row_bytes + 64);
+  EXPECT_LT(layout->token_stride, 30U * 2 * layout->row_bytes + 128);
 }
 
 TEST(ContextLayout, RefusesLengthsOutOfRange) {
@@ -107,6 +115,17 @@ TEST_F(ContextHeader, AnEmptyContextPasses) {
   EXPECT_EQ(checked->layout.token_stride, layout_.token_stride);
 }
 
+TEST_F(ContextHeader, AContextOfVersionOneIsReadAsItLies) {
+  const auto layout = *make_context_layout(smollm2(), 8, KvType::f16, 1);
+  std::vector<std::byte> bytes(layout.size);
+  ASSERT_TRUE(init_context(bytes, layout, kModel));
+  const auto checked = check_context(bytes, smollm2(), kModel);
+  ASSERT_TRUE(checked) << checked.error().message;
+  EXPECT_EQ(checked->layout.version, 1U);
+  EXPECT_EQ(checked->layout.token_stride, 23040U);
+  EXPECT_EQ(checked->layout.size, bytes.size());
+}
+
 TEST_F(ContextHeader, InitTouchesTheHeaderAlone) {
   for (std::size_t i = sizeof(dw_context_header); i < bytes_.size(); ++i) ASSERT_EQ(bytes_[i], std::byte{0x5a}) << i;
 }
@@ -118,12 +137,14 @@ TEST_F(ContextHeader, TokensAreCounted) {
 
 TEST_F(ContextHeader, EachWrongFieldIsNamed) {
   refuses(ErrorCode::corrupt, "no Context here", [](auto& h) { h.magic ^= 1; });
-  refuses(ErrorCode::incompatible, "version 2; this host reads version 1", [](auto& h) { h.version = 2; });
+  refuses(ErrorCode::incompatible, "version 3; this host reads versions 1 to 2", [](auto& h) { h.version = 3; });
+  refuses(ErrorCode::incompatible, "version 0; this host reads versions 1 to 2", [](auto& h) { h.version = 0; });
+  refuses(ErrorCode::corrupt, "token stride of 23104, where it must be 23040", [](auto& h) { h.version = 1; });
   refuses(ErrorCode::incompatible, "of the model", [](auto& h) { h.model_hash[31] ^= 1; });
   refuses(ErrorCode::corrupt, "KV type 0", [](auto& h) { h.kv_type = 0; });
   refuses(ErrorCode::corrupt, "length of 0 tokens", [](auto& h) { h.n_ctx = 0; });
   refuses(ErrorCode::corrupt, "length of 4294967295 tokens", [](auto& h) { h.n_ctx = 0xffffffffU; });
-  refuses(ErrorCode::corrupt, "takes 211456 bytes; the range given has 188416", [](auto& h) { h.n_ctx = 9; });
+  refuses(ErrorCode::corrupt, "takes 212032 bytes; the range given has 188928", [](auto& h) { h.n_ctx = 9; });
   refuses(ErrorCode::corrupt, "layers of 31, where it must be 30", [](auto& h) { h.n_layer = 31; });
   refuses(ErrorCode::corrupt, "row size of 385, where it must be 384", [](auto& h) { h.row_bytes = 385; });
   refuses(ErrorCode::corrupt, "token stride of 64", [](auto& h) { h.token_stride = 64; });

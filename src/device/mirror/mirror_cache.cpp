@@ -94,7 +94,7 @@ Result<MirrorCache::Hold> MirrorCache::prepare(const Request& request, bool chec
   ++mirror->holds;
   auto ready = make_ready(*mirror, request, check);
   counts_.prepare_ns += static_cast<std::uint64_t>(watch.elapsed_ns());
-  if (ready) return Hold(*this, *mirror, request.valid);
+  if (ready) return Hold(*this, *mirror, request);
   --mirror->holds;
   return std::unexpected(std::move(ready).error());
 }

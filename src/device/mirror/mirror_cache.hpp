@@ -48,6 +48,13 @@ struct MirrorUse {
   std::uint64_t copy_in_ns = 0;   ///< of it, on copies from the host
 };
 
+/// Records that lie `stride` bytes apart. What lies behind their first `bytes` is not the pass's to write. No stride:
+/// one record is all.
+struct RecordShape {
+  std::size_t stride = 0;
+  std::size_t bytes = 0;
+};
+
 class MirrorCache {
  public:
   /// What a pass does with a range of a Region.
@@ -56,6 +63,7 @@ class MirrorCache {
     ByteRange range;                 ///< of the import
     std::size_t valid = 0;           ///< bytes from its start that the pass reads
     std::size_t end = 0;             ///< the pass writes from `valid` up to here
+    RecordShape records;             ///< what the range consists of
   };
 
   /// A mirror in use by a pass; it is not evicted meanwhile. Move-only; must die before the cache and the Region.
@@ -63,7 +71,10 @@ class MirrorCache {
    public:
     Hold() = default;
     Hold(Hold&& other) noexcept
-        : cache_(std::exchange(other.cache_, nullptr)), mirror_(other.mirror_), valid_(other.valid_) {}
+        : cache_(std::exchange(other.cache_, nullptr)),
+          mirror_(other.mirror_),
+          valid_(other.valid_),
+          records_(other.records_) {}
     Hold& operator=(Hold&& other) noexcept;
     ~Hold();
 
@@ -75,18 +86,20 @@ class MirrorCache {
     std::size_t size() const noexcept { return mirror_->span().reserved(); }
     /// False: the guest wrote what prepare_unchecked took as it was. What the pass computes is not to be used.
     bool is_current();
-    /// Writes the device's bytes [from, to) of the range to the Region.
+    /// Writes the device's records [from, to) of the range, whole ones, to the Region.
     Result<void> publish(std::size_t from, std::size_t to);
-    /// The same where `bytes`, the device's bytes from `from` on, came to the host already.
+    /// The same where `bytes`, the device's records from `from` on, came to the host already.
     Result<void> publish(std::size_t from, std::span<const std::byte> bytes);
 
    private:
     friend class MirrorCache;
     Result<void> published(std::size_t from, std::size_t to);
-    Hold(MirrorCache& cache, Mirror& mirror, std::size_t valid) : cache_(&cache), mirror_(&mirror), valid_(valid) {}
+    Hold(MirrorCache& cache, Mirror& mirror, const Request& request)
+        : cache_(&cache), mirror_(&mirror), valid_(request.valid), records_(request.records) {}
     MirrorCache* cache_ = nullptr;
     Mirror* mirror_ = nullptr;
     std::size_t valid_ = 0;  ///< the request's
+    RecordShape records_;    ///< likewise
   };
 
   /// `budget`: most bytes of the device's memory. unsupported: the system cannot tell what is written.

@@ -4,12 +4,23 @@
 #include "device/mirror/mirror_cache.hpp"
 
 namespace driftwood {
+namespace {
+
+/// Calls visit(offset, size) for each stretch of [0, size) that lies between records.
+template <typename Visit>
+void for_gaps(const RecordShape& records, std::size_t size, const Visit& visit) {
+  if (records.stride == records.bytes) return;
+  for (std::size_t at = 0; at < size; at += records.stride) visit(at + records.bytes, records.stride - records.bytes);
+}
+
+}  // namespace
 
 MirrorCache::Hold& MirrorCache::Hold::operator=(Hold&& other) noexcept {
   Hold taken(std::move(other));
   std::swap(cache_, taken.cache_);
   std::swap(mirror_, taken.mirror_);
   std::swap(valid_, taken.valid_);
+  std::swap(records_, taken.records_);
   return *this;
 }
 
@@ -26,14 +37,28 @@ bool MirrorCache::Hold::is_current() {
 }
 
 Result<void> MirrorCache::Hold::publish(std::size_t from, std::size_t to) {
-  cache_->watch_->unwatch(mirror_->host() + from, to - from);
-  DW_TRY(cache_->memory_->copy_out(mirror_->host() + from, mirror_->span().device() + from, to - from));
+  std::byte* const host = mirror_->host() + from;
+  cache_->watch_->unwatch(host, to - from);
+  // One copy takes what lies between the records with it, where the device has anything.
+  std::vector<std::byte> gaps;
+  for_gaps(records_, to - from,
+           [&](std::size_t at, std::size_t n) { gaps.insert(gaps.end(), host + at, host + at + n); });
+  const auto copied = cache_->memory_->copy_out(host, mirror_->span().device() + from, to - from);
+  auto kept = gaps.begin();
+  for_gaps(records_, to - from, [&](std::size_t at, std::size_t n) {
+    std::copy_n(kept, n, host + at);
+    kept += static_cast<std::ptrdiff_t>(n);
+  });
+  DW_TRY(copied);
   return published(from, to);
 }
 
 Result<void> MirrorCache::Hold::publish(std::size_t from, std::span<const std::byte> bytes) {
-  cache_->watch_->unwatch(mirror_->host() + from, bytes.size());
-  std::ranges::copy(bytes, mirror_->host() + from);
+  std::byte* const host = mirror_->host() + from;
+  cache_->watch_->unwatch(host, bytes.size());
+  const std::size_t stride = records_.stride == 0 ? bytes.size() : records_.stride;
+  const std::size_t n = records_.stride == 0 ? bytes.size() : records_.bytes;
+  for (std::size_t at = 0; at < bytes.size(); at += stride) std::ranges::copy(bytes.subspan(at, n), host + at);
   return published(from, from + bytes.size());
 }
 

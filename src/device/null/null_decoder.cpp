@@ -24,8 +24,11 @@ std::uint16_t f16_of(std::uint64_t bits) { return static_cast<std::uint16_t>(0x3
 
 class NullDecoder final : public Decoder {
  public:
-  NullDecoder(std::uint32_t n_vocab, std::size_t stride, std::shared_ptr<NullDeviceControl> control)
-      : n_vocab_(n_vocab), stride_(stride), control_(std::move(control)) {}
+  NullDecoder(const DecoderModel& model, std::shared_ptr<NullDeviceControl> control)
+      : n_vocab_(model.n_vocab),
+        stride_(model.token_stride),
+        record_bytes_(std::size_t{2} * model.row_bytes * model.layers.size()),
+        control_(std::move(control)) {}
 
   std::uint32_t max_rows() const noexcept override { return kMaxRows; }
   std::uint32_t max_top_k() const noexcept override { return std::min(kMaxTopK, n_vocab_); }
@@ -58,15 +61,17 @@ class NullDecoder final : public Decoder {
   Step step(const Row& row, std::uint32_t top_k) const {
     const std::size_t past = row.n_past * stride_;
     std::uint64_t state = mixed(static_cast<std::uint64_t>(row.token));
-    for (std::size_t at = 0; at < past; at += sizeof(std::uint64_t)) {
-      std::uint64_t bytes = 0;
-      std::memcpy(&bytes, row.records + at, std::min(sizeof(bytes), past - at));
-      state = mixed(state + bytes);
+    for (std::size_t record = 0; record < past; record += stride_) {
+      for (std::size_t at = 0; at < record_bytes_; at += sizeof(std::uint64_t)) {
+        std::uint64_t bytes = 0;
+        std::memcpy(&bytes, row.records + record + at, std::min(sizeof(bytes), record_bytes_ - at));
+        state = mixed(state + bytes);
+      }
     }
     Step made;
     made.record.resize(stride_ / sizeof(std::uint16_t));
     for (std::size_t i = 0; i < made.record.size(); ++i) made.record[i] = f16_of(mixed(state + i));
-    std::memcpy(row.records + past, made.record.data(), stride_);
+    std::memcpy(row.records + past, made.record.data(), record_bytes_);
     made.logits.resize(n_vocab_);
     for (std::size_t i = 0; i < n_vocab_; ++i) made.logits[i] = static_cast<float>(mixed(state - i) >> 40) * 0x1p-24F;
     std::vector<std::int32_t> tokens(n_vocab_);
@@ -78,6 +83,7 @@ class NullDecoder final : public Decoder {
 
   std::uint32_t n_vocab_;
   std::size_t stride_;
+  std::size_t record_bytes_;  ///< of a record's stride
   std::shared_ptr<NullDeviceControl> control_;
   std::vector<Step> results_;
 };
@@ -87,7 +93,7 @@ class NullDecoder final : public Decoder {
 Result<std::unique_ptr<Decoder>> make_null_decoder(const DecoderModel& model,
                                                    std::shared_ptr<NullDeviceControl> control) {
   DW_TRY(control->next(NullStep::make_decoder));
-  return std::make_unique<NullDecoder>(model.n_vocab, model.token_stride, std::move(control));
+  return std::make_unique<NullDecoder>(model, std::move(control));
 }
 
 }  // namespace driftwood

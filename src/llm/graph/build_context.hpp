@@ -29,6 +29,7 @@ struct GraphShape {
   std::uint32_t n_outputs = 0;  ///< tokens that get logits
   LogitsPlace logits = LogitsPlace::bound;
   KvType kv_type = KvType::f16;  ///< where the access makes tensors of it
+  std::uint32_t kv_stride = 0;   ///< likewise: ContextLayout::token_stride
   bool long_rope = false;        ///< the Context is longer than the model's first training length
   std::uint32_t n_kv_max = 0;    ///< rows that the graph can reach; 0: any number
   bool by_layers = false;        ///< layers may run one after another, with others' passes in between

@@ -8,7 +8,8 @@ MirrorCache::Request mirror_request(const KvBinding& binding) {
   return {.memory = binding.memory,
           .range = {binding.context_offset + binding.layout.kv_offset, binding.layout.size - binding.layout.kv_offset},
           .valid = binding.n_past * stride,
-          .end = (std::size_t{binding.n_past} + binding.n_tokens) * stride};
+          .end = (std::size_t{binding.n_past} + binding.n_tokens) * stride,
+          .records = {.stride = stride, .bytes = binding.layout.layer_offset(binding.layout.n_layer)}};
 }
 
 namespace {
