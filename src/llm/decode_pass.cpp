@@ -73,7 +73,14 @@ Result<bool> DecodePass::run_decoder(std::span<const PassSlice> slices, bool che
   const auto look = [&] {
     if (!checked) is_current = std::ranges::all_of(holds_, [](auto& hold) { return !hold || hold.is_current(); });
   };
-  DW_TRY(decoder_->run(rows_, top_k, look));
+  auto done = decoder_->run(rows_, top_k, look);
+  // What a step needs beside the rows grows with its longest one, which is not to fail the others.
+  while (!done && done.error().code == ErrorCode::out_of_memory && rows_.size() > 1) {
+    rows_.resize(rows_.size() / 2);
+    holds_.resize(rows_.size());
+    done = decoder_->run(rows_, top_k, look);
+  }
+  DW_TRY(std::move(done));
   return is_current;
 }
 

@@ -133,6 +133,22 @@ TEST_F(DecodePasses, MoreActorsThanTheMirrorsHaveRoomForTakeTurns) {
   EXPECT_LE(side.use().chunks, 5);
 }
 
+TEST_F(DecodePasses, OfFewerRowsFollowOneWhoseStepFindsNoMemory) {
+  const Side side = open(64);
+  std::vector<Sequence> expected = prompts(plain_, std::array{50U, 60U, 70U, 80U});
+  std::vector<Sequence> sequences = prompts(side, std::array{50U, 60U, 70U, 80U});
+  // All four find none, two neither, one does.
+  side.control->fail(NullStep::decode, 2, ErrorCode::out_of_memory);
+  pass(plain_, expected, 0);
+  for (const auto& done : pass(side, sequences, 0)) EXPECT_TRUE(done);
+  for (std::size_t i = 0; i < 4; ++i) expect_same(sequences[i], expected[i], 51 + 10 * static_cast<std::uint32_t>(i));
+  // One alone neither: it fails, not the three behind it.
+  side.control->fail(NullStep::decode, 3, ErrorCode::out_of_memory);
+  const auto one_fails = pass(side, sequences, 1);
+  EXPECT_EQ(std::ranges::count_if(one_fails, [](const auto& done) { return !done; }), 1);
+  EXPECT_EQ(one_fails.front().error().code, ErrorCode::out_of_memory);
+}
+
 TEST_F(DecodePasses, ReadAContextThatIsTooLargeForTheMirrorsWhereItLies) {
   const Side side = open(2);
   expect_same(side, std::array{20U, 300U, 30U, 200U});

@@ -138,6 +138,8 @@ Result<void> CudaMirrorMemory::clear(std::byte* at, std::size_t size) {
 }
 
 Result<void> CudaMirrorMemory::allow_mapped() {
+  // The thread's last work may have been another card's.
+  DW_TRY(check(cudaSetDevice(device_), "choosing the device"));
   const CUmemAccessDesc access{.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device_},
                                .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
   for (const ByteRange& range : std::exchange(not_allowed_, {})) {
