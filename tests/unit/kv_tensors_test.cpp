@@ -4,9 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <functional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,7 @@ std::string write(std::span<const std::byte> context, const std::vector<std::int
 
 Result<Safetensors> open(const std::string& bytes) {
   return Safetensors::read(bytes.size(), [bytes](std::uint64_t offset, std::span<std::byte> out) -> Result<void> {
-    std::memcpy(out.data(), bytes.data() + offset, out.size());
+    std::ranges::copy(std::as_bytes(std::span(bytes)).subspan(offset, out.size()), out.begin());
     return {};
   });
 }
