@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "node_fixture.hpp"
+#include "support/sanitizers.hpp"
 
 namespace driftwood {
 namespace {
@@ -234,9 +235,6 @@ void spawn_beyond_open_files(Engine& engine) {
 }
 
 TEST_F(NodeEndings, TooFewOpenFilesAreSaid) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "UBSan, which is on with ASan, opens a pipe to see whether an object can be read.";
-#endif
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(spawn_beyond_open_files(*engine_), ::testing::ExitedWithCode(0),
               "The system lets this process open 64 files, and each actor needs one: 4096 actors will not fit.\n(.*\n)*"
@@ -262,7 +260,7 @@ void spawn_without_mappings(Engine& engine) {
 }
 
 TEST_F(NodeEndings, TooFewMappingsAreSaid) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if DW_WITH_ASAN || DW_WITH_TSAN
   GTEST_SKIP() << "Sanitizers need mappings of their own.";
 #endif
   std::size_t limit = 0;

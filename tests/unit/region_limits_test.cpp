@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "memory/region.hpp"
+#include "support/sanitizers.hpp"
 
 namespace driftwood {
 namespace {
@@ -67,7 +68,7 @@ template <typename T>
   std::_Exit(1);
 }
 
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__linux__) && !DW_WITH_ASAN && !DW_WITH_TSAN
 // Sanitizers cannot run under a limit of address space.
 void limit_address_space() {
   const rlimit limit{.rlim_cur = 256 * kMiB, .rlim_max = 256 * kMiB};

@@ -73,7 +73,7 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
     }
     for (std::uint32_t t = begin; t < HWY_MIN(begin + kLanes, n_next); ++t) {
       prefetch(next->keys[t] + offset, Row::bytes(head_dim));
-      prefetch(rows.keys[t] + rows.row_bytes + offset, Row::bytes(head_dim));
+      prefetch(rows.keys[HWY_MIN(t, rows.n - 1)] + rows.row_bytes + offset, Row::bytes(head_dim));
     }
     Vec sums[kRows][kSums];
     HWY_UNROLL(4)
