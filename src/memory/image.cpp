@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "memory/few_extents.hpp"
 #include "memory/page_ranges.hpp"
 #include "memory/region.hpp"
 
 namespace driftwood {
 namespace {
+
+constexpr std::size_t kMostCopied = 64 * kMiB;
 
 /// Walks two lists of extents at once and tells, for each stretch in which neither begins or ends, what covers it.
 template <typename Visit>
@@ -90,6 +93,34 @@ Result<std::shared_ptr<const Image>> Image::compose(std::size_t size, std::vecto
                 fmt::format("Image size ({}) is not a multiple of the page size ({}).", size, page_size()));
   }
   return std::shared_ptr<const Image>(new Image(size, std::move(extents)));
+}
+
+Result<std::shared_ptr<const Image>> Image::in_few_extents(std::shared_ptr<const Image> image) {
+  std::vector<ByteRange> ranges;
+  for (const Extent& extent : image->extents()) ranges.push_back(extent.range);
+  const auto spans = spans_to_copy(ranges, kFewExtents, kMostCopied);
+  if (spans.empty()) return image;
+
+  DW_TRY_ASSIGN(auto file, MemoryFile::create(total_size(spans)));
+  std::vector<Extent> extents;
+  std::size_t offset = 0;  // in the file
+  auto next = image->extents().begin();
+  for (const ByteRange& span : spans) {
+    for (; next->range.offset < span.offset; ++next) extents.push_back(*next);
+    for (; next != image->extents().end() && next->range.overlaps(span); ++next) {
+      const std::span<const std::byte> bytes(next->view(), next->range.size);
+      DW_TRY(file->write(offset + (next->range.offset - span.offset), {&bytes, 1}));
+    }
+    extents.push_back({span, nullptr, offset});
+    offset += span.size;
+  }
+  extents.insert(extents.end(), next, image->extents().end());
+  const ByteRange all{0, file->size()};
+  DW_TRY_ASSIGN(const auto layer, Layer::seal(std::move(file), all));
+  for (Extent& extent : extents) {
+    if (extent.layer == nullptr) extent.layer = layer;
+  }
+  return compose(image->size(), std::move(extents));
 }
 
 void Image::read(ByteRange range, std::span<std::byte> out) const {

@@ -22,6 +22,10 @@
 
 namespace driftwood {
 
+/// How many extents an Image from a store has at most, unless they are large: each takes a Region two mappings, and the
+/// system lets a process have so many.
+inline constexpr std::size_t kFewExtents = 64;
+
 /// Bytes of linear memory that lie in a Layer.
 struct Extent {
   ByteRange range;                     ///< in linear memory, multiples of the page size, not empty
@@ -44,6 +48,10 @@ class Image {
   static Result<std::shared_ptr<const Image>> create(std::size_t size, std::span<const Piece> pieces);
   /// An Image of these extents: in order, without overlap, within `size`. invalid_argument otherwise.
   static Result<std::shared_ptr<const Image>> compose(std::size_t size, std::vector<Extent> extents);
+
+  /// The same memory in kFewExtents where it has more: the smallest neighbours are copied, but not more than 64 MiB,
+  /// for which more mappings are the better price. out_of_memory; the Image itself where there is nothing to do.
+  static Result<std::shared_ptr<const Image>> in_few_extents(std::shared_ptr<const Image> image);
 
   /// Bytes of linear memory, a multiple of the page size.
   std::size_t size() const noexcept { return size_; }

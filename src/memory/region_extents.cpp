@@ -1,6 +1,5 @@
 // How the list of a Region's Layers is kept short.
-#include <algorithm>
-
+#include "memory/few_extents.hpp"
 #include "memory/region.hpp"
 
 namespace driftwood {
@@ -32,25 +31,7 @@ Result<void> Region::flatten() {
     if (segment.layer != nullptr) extents.push_back(segment.range);
   }
   if (extents.size() <= kMostExtents) return {};
-  // The smallest neighbours become one extent each; between them are only zeros.
-  struct Pair {
-    std::size_t span;
-    std::size_t first;
-  };
-  std::vector<Pair> pairs;
-  for (std::size_t i = 0; i + 1 < extents.size(); ++i) {
-    pairs.push_back({extents[i + 1].offset + extents[i + 1].size - extents[i].offset, i});
-  }
-  const std::size_t count = extents.size() - kMostExtents / 2;
-  std::ranges::nth_element(pairs, pairs.begin() + static_cast<std::ptrdiff_t>(count), {}, &Pair::span);
-  std::vector<bool> goes_with_next(extents.size());
-  for (const Pair& pair : std::span(pairs).first(count)) goes_with_next[pair.first] = true;
-  for (std::size_t first = 0; first < extents.size(); ++first) {
-    const std::size_t begin = extents[first].offset;
-    const bool alone = !goes_with_next[first];
-    while (goes_with_next[first]) ++first;
-    if (!alone) DW_TRY(flatten({begin, extents[first].offset + extents[first].size - begin}));
-  }
+  for (const ByteRange& span : spans_to_copy(extents, kMostExtents / 2)) DW_TRY(flatten(span));
   return {};
 }
 

@@ -143,7 +143,8 @@ Result<std::shared_ptr<const Image>> compose_image(const Front& front, std::shar
     }
     extents.push_back({{run.chunk * kChunkSize, run.count * kChunkSize}, layer, run.slot * kChunkSize});
   }
-  return Image::compose(front.header.memory_size, std::move(extents));
+  DW_TRY_ASSIGN(auto image, Image::compose(front.header.memory_size, std::move(extents)));
+  return Image::in_few_extents(std::move(image));
 }
 
 Result<void> check_chunks(const Front& front, std::span<const SlotFile> files) {

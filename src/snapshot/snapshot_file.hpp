@@ -40,8 +40,8 @@ Result<std::shared_ptr<const Layer>> open_slots(const File& file, const Header& 
 /// Finds the slots of another file: the Layer over all of them.
 using FindSlots = std::function<Result<std::shared_ptr<const Layer>>(const FileReference&)>;
 
-/// The memory of a mapped snapshot, of which nothing is read here. `own` are its own slots. corrupt: a run does not lie
-/// in the slots that it names.
+/// The memory of a mapped snapshot, of which nothing is read here unless it lies in too many pieces
+/// (Image::in_few_extents). `own` are its own slots. corrupt: a run does not lie in the slots that it names.
 Result<std::shared_ptr<const Image>> compose_image(const Front& front, std::shared_ptr<const Layer> own,
                                                    const FindSlots& find_slots);
 

@@ -59,8 +59,8 @@ class Store {
   /// unavailable: also when max_bytes would be exceeded.
   Result<SnapshotId> save(const Snapshot& snapshot, std::string_view label = {});
 
-  /// The snapshot, with its memory mapped as it lies in the files: nothing of it is read or checked here. All who load
-  /// one get the same Image while anybody has it. not_found; corrupt or incompatible: its file is damaged or another's.
+  /// The snapshot, with its memory mapped as it lies in the files: nothing of it is checked here, and nothing read, but
+  /// where it lies in too many pieces (Image::in_few_extents). All who load one get the same Image while anybody has it. not_found; corrupt or incompatible: its file is damaged or another's.
   Result<Snapshot> load(const SnapshotId& id);
   /// Reads all of a snapshot's memory and compares it with the hashes. corrupt: the first chunk that differs.
   Result<void> check(const SnapshotId& id);

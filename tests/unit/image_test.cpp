@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -400,6 +401,51 @@ TEST(Image, CleanPiecesAreReadThroughOneMappingByAll) {
   EXPECT_EQ(of_child[1].range, (ByteRange{51 * page_size(), 48 * page_size() + 10}));
   EXPECT_EQ(of_child[0].at, of_parent[0].at);
   EXPECT_NE(of_child[0].at, child->data() + 10);
+}
+
+/// `count` pieces of `size` pages, each `distance` pages after the one before, of one Layer that begins with its
+/// number.
+std::shared_ptr<const Image> image_in_pieces(std::size_t count, std::size_t size, std::size_t distance) {
+  auto file = *MemoryFile::create(count * size * page_size());
+  std::vector<Extent> extents;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto byte = static_cast<std::byte>(i + 1);
+    EXPECT_TRUE(file->write(i * size * page_size(), std::array{std::span<const std::byte>(&byte, 1)}));
+    extents.push_back({pages(i * distance, size), nullptr, i * size * page_size()});
+  }
+  const auto layer = *Layer::seal(std::move(file), pages(0, count * size));
+  for (Extent& extent : extents) extent.layer = layer;
+  return *Image::compose(count * distance * page_size(), std::move(extents));
+}
+
+TEST(Image, ManySmallPiecesAreCopiedIntoFewAndLargeOnesAreNot) {
+  const auto small = image_in_pieces(200, 1, 3);
+  std::vector<Extent> extents(small->extents().begin(), small->extents().end());
+  const auto large = image_in_pieces(1, 1000, 1000);
+  extents.push_back({pages(600, 1000), large->extents()[0].layer, 0});
+  const auto image = *Image::compose(2000 * page_size(), std::move(extents));
+  const auto few = *Image::in_few_extents(image);
+  EXPECT_EQ(few->extents().size(), kFewExtents);
+  EXPECT_EQ(contents(*few), contents(*image));
+  EXPECT_EQ(few->extents().back().layer, large->extents()[0].layer);
+  EXPECT_TRUE(holds(*open_over(few), contents(*image)));
+}
+
+TEST(Image, FewPiecesStayAsTheyAre) {
+  const auto image = image_in_pieces(kFewExtents, 1, 2);
+  EXPECT_EQ(*Image::in_few_extents(image), image);
+}
+
+TEST(Image, NoMoreIsCopiedForFewPiecesThanAMappingIsWorth) {
+  const std::size_t piece = 2 * kMiB;
+  const auto image = image_in_pieces(200, piece / page_size(), piece / page_size());
+  const auto few = *Image::in_few_extents(image);
+  EXPECT_EQ(few->extents().size(), 200u - 16u) << "each joins two, of 4 MiB, and 64 MiB are copied at most";
+  for (std::size_t i = 0; i < 200; ++i) {
+    Bytes byte(1);
+    few->read({i * piece, 1}, byte);
+    EXPECT_EQ(byte[0], std::byte(i + 1));
+  }
 }
 
 TEST(Layer, MapsAFileOnDiskAsItLies) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "snapshot/front.hpp"
 #include "store_support.hpp"
 
 namespace driftwood {
@@ -159,6 +160,27 @@ TEST(Store, SavesAllThatAnotherProcessTookAway) {
   const SnapshotId child = value_of(store->save(snapshot_of(memory, parent)));
   store.reopen();
   EXPECT_EQ(memory_in(store, child), memory.plain());
+}
+
+TEST(Store, SnapshotInManyPiecesIsMappedInFew) {
+  TestStore store;
+  FrozenMemory memory(300);
+  memory.fill(0, 300 * kChunkSize);
+  std::optional<SnapshotId> id = value_of(store->save(snapshot_of(memory)));
+  for (std::size_t turn = 0; turn < 10; ++turn) {
+    for (std::size_t i = 0; i < 10; ++i) memory.fill((3 * turn + 30 * i) * kChunkSize, 100);
+    id = value_of(store->save(snapshot_of(memory, id)));
+  }
+  store.reopen();
+  EXPECT_EQ(value_of(store->load_front(*id)).first->layout.runs.size(), 200u) << "in its file";
+  const auto image = value_of(store->load(*id)).memory;
+  EXPECT_EQ(image->extents().size(), kFewExtents);
+  EXPECT_EQ(bytes_of(*image), memory.plain());
+  FrozenMemory goes_on(image, 2);
+  goes_on.fill(150 * kChunkSize, 10);
+  const SnapshotId next = value_of(store->save(snapshot_of(goes_on, id)));
+  EXPECT_LE(value_of(store->info(next)).own_bytes, 2 * kChunkSize) << "its front, and what changed";
+  EXPECT_EQ(memory_in(store, next), goes_on.plain());
 }
 
 TEST(Store, OneImageForAllWhoLoad) {
