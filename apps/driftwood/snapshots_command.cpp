@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -89,11 +90,12 @@ Result<int> remove(const SnapshotsOptions& options, const Common& common) {
   std::vector<SnapshotId> ids;
   for (const std::string& name : options.several) {
     DW_TRY_ASSIGN(const SnapshotId id, store->resolve(name));
-    ids.push_back(id);
+    // One may be named twice, by its label and its id.
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
   }
+  DW_TRY(store->remove(ids));
   Json removed = Json::array();
   for (const SnapshotId& id : ids) {
-    DW_TRY(store->remove(id));
     removed.push_back(id.to_hex());
     if (!common.json) fmt::print("Removed {}.\n", short_id(id));
   }

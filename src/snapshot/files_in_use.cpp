@@ -15,27 +15,37 @@ Result<std::vector<FileReference>> references_of(const StoreFolder& folder, cons
 
 }  // namespace
 
-Result<FilesInUse> FilesInUse::read(const StoreFolder& folder, const Hash* leaving) {
-  DW_TRY_ASSIGN(auto listed, folder.list());
-  std::erase_if(listed, [&](const auto& one) { return leaving != nullptr && one.root == *leaving; });
+Result<FilesInUse> FilesInUse::read(const StoreFolder& folder) {
+  DW_TRY_ASSIGN(const auto listed, folder.list());
   // To open one takes about as long as to read a chunk.
   std::vector<Result<std::vector<FileReference>>> references(listed.size());
   in_parallel(listed.size(), listed.size() * kChunkSize,
               [&](std::size_t i) { references[i] = references_of(folder, listed[i].root); });
   FilesInUse in_use;
-  for (const auto& of_one : references) {
-    if (of_one) {
-      for (const FileReference& reference : *of_one) in_use.headers_.push_back(reference.header);
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    Snapshot& snapshot = in_use.snapshots_[listed[i].root];
+    if (references[i]) {
+      for (const FileReference& reference : *references[i]) snapshot.headers.push_back(reference.header);
+      for (const Hash& header : snapshot.headers) ++in_use.users_[header];
       continue;
     }
     // What is damaged there can never be read again, whatever is kept for it.
-    const ErrorCode code = of_one.error().code;
-    if (code != ErrorCode::corrupt && code != ErrorCode::not_found) in_use.some_unknown_ = true;
+    const ErrorCode code = references[i].error().code;
+    snapshot.unknown = code != ErrorCode::corrupt && code != ErrorCode::not_found;
+    in_use.unknown_ += snapshot.unknown ? 1 : 0;
   }
-  std::ranges::sort(in_use.headers_);
-  const auto repeated = std::ranges::unique(in_use.headers_);
-  in_use.headers_.erase(repeated.begin(), repeated.end());
   return in_use;
+}
+
+void FilesInUse::leave(const Hash& root) {
+  const auto found = snapshots_.find(root);
+  if (found == snapshots_.end()) return;
+  for (const Hash& header : found->second.headers) {
+    const auto user = users_.find(header);
+    if (--user->second == 0) users_.erase(user);
+  }
+  unknown_ -= found->second.unknown ? 1 : 0;
+  snapshots_.erase(found);
 }
 
 }  // namespace driftwood

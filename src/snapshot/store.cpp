@@ -108,17 +108,19 @@ Result<std::vector<SnapshotInfo>> Store::lineage(const SnapshotId& id) {
   return ancestors;
 }
 
-Result<void> Store::remove(const SnapshotId& id) {
+Result<void> Store::remove(std::span<const SnapshotId> ids) {
   DW_TRY_ASSIGN(const FolderLock lock, state_->folder.lock_exclusive());
-  DW_TRY_ASSIGN(const auto by_others, FilesInUse::read(state_->folder, &id));
-  DW_TRY(state_->unlist(id, by_others));
-  // From here on it is gone, and the rest is tidying up that collect() would do as well.
+  DW_TRY_ASSIGN(auto in_use, FilesInUse::read(state_->folder));
   DW_TRY_ASSIGN(const auto labels, state_->labels.all());
-  if (const auto found = labels.find(id); found != labels.end()) {
-    for (const std::string& label : found->second) DW_TRY(state_->labels.remove(label));
+  for (const SnapshotId& id : ids) {
+    DW_TRY(state_->unlist(id, in_use));
+    // From here on it is gone, and the rest is tidying up that collect() would do as well.
+    if (const auto found = labels.find(id); found != labels.end()) {
+      for (const std::string& label : found->second) DW_TRY(state_->labels.remove(label));
+    }
   }
   Collected ignored;
-  return state_->collect_kept(by_others, ignored);
+  return state_->collect_kept(in_use, ignored);
 }
 
 Result<void> Store::set_label(std::string_view label, const SnapshotId& id) {

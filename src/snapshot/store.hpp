@@ -60,7 +60,8 @@ class Store {
   Result<SnapshotId> save(const Snapshot& snapshot, std::string_view label = {});
 
   /// The snapshot, with its memory mapped as it lies in the files: nothing of it is checked here, and nothing read, but
-  /// where it lies in too many pieces (Image::in_few_extents). All who load one get the same Image while anybody has it. not_found; corrupt or incompatible: its file is damaged or another's.
+  /// where it lies in too many pieces (Image::in_few_extents). All who load one get the same Image while anybody has
+  /// it. not_found; corrupt or incompatible: its file is damaged or another's.
   Result<Snapshot> load(const SnapshotId& id);
   /// Reads all of a snapshot's memory and compares it with the hashes. corrupt: the first chunk that differs.
   Result<void> check(const SnapshotId& id);
@@ -76,7 +77,10 @@ class Store {
 
   /// Takes a snapshot and its labels from the store. Its file stays hidden for as long as other snapshots have chunks
   /// in it. not_found.
-  Result<void> remove(const SnapshotId& id);
+  Result<void> remove(const SnapshotId& id) { return remove({&id, 1}); }
+  /// The same one after another, for little more than one takes: all other snapshots' files are looked at once. Where
+  /// one fails, those before it are gone.
+  Result<void> remove(std::span<const SnapshotId> ids);
   /// not_found: there is no such snapshot or label.
   Result<void> set_label(std::string_view label, const SnapshotId& id);
   Result<void> remove_label(std::string_view label);

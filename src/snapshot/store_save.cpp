@@ -121,8 +121,8 @@ class Store::Save {
     lock_.reset();
     {
       DW_TRY_ASSIGN(const FolderLock exclusive, state_.folder.lock_exclusive());
-      DW_TRY_ASSIGN(const auto by_others, FilesInUse::read(state_.folder, &root_));
-      auto unlisted = state_.unlist(root_, by_others);
+      DW_TRY_ASSIGN(auto in_use, FilesInUse::read(state_.folder));
+      auto unlisted = state_.unlist(root_, in_use);
       if (!unlisted && unlisted.error().code != ErrorCode::not_found) return std::unexpected(unlisted.error());
     }
     DW_TRY(take_lock());

@@ -56,13 +56,14 @@ Result<void> Store::State::check(const File& file, const Front& front) const {
   return check_chunks(front, files);
 }
 
-Result<void> Store::State::unlist(const SnapshotId& id, const FilesInUse& by_others) {
+Result<void> Store::State::unlist(const SnapshotId& id, FilesInUse& in_use) {
   DW_TRY_ASSIGN(const File file, folder.open_snapshot(id));
   // What has no header that can be read can serve nobody.
   const auto header = read_header(file);
-  const bool stays = header && by_others.contains(header->header_hash);
+  const bool stays = header && in_use.contains(header->header_hash);
   DW_TRY(index.forget(id));
   DW_TRY(folder.unlist(id, stays ? &header->header_hash : nullptr));
+  in_use.leave(id);
   known.forget(id);
   return {};
 }

@@ -39,8 +39,8 @@ struct Store::State {
   Result<Front> front_of(const SnapshotId& id) const;
   /// Compares all chunks of a snapshot with their hashes.
   Result<void> check(const File& file, const Front& front) const;
-  /// Takes a snapshot from the list; its file stays where `by_others` contains it. Needs the exclusive lock.
-  Result<void> unlist(const SnapshotId& id, const FilesInUse& by_others);
+  /// Takes a snapshot from the list and from `in_use`; its file stays where others need it. Needs the exclusive lock.
+  Result<void> unlist(const SnapshotId& id, FilesInUse& in_use);
   /// Removes kept files that no listed snapshot needs any more. Needs the exclusive lock.
   Result<void> collect_kept(const FilesInUse& in_use, Collected& collected);
   /// unavailable: `more` bytes would exceed the limit.

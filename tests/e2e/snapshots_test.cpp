@@ -142,5 +142,16 @@ TEST_F(Snapshots, RemovedOnesAreGoneAndTheirChildrenStay) {
   expect_sentence(cli({"snapshots", "rm", "child"}), kNotFound, "child");
 }
 
+TEST_F(Snapshots, SeveralAreRemovedAtOnceAndOneThatIsNamedTwiceOnce) {
+  const std::string parent = save("parent");
+  ASSERT_EQ(cli({"thaw", "parent", "--message", "count", "--save", "child"}).status, 0);
+  ASSERT_EQ(cli({"thaw", "child", "--message", "count", "--save", "grandchild"}).status, 0);
+  const Outcome removed = cli({"snapshots", "rm", "parent", "child", parent, "--json"});
+  ASSERT_EQ(removed.status, 0) << removed.err;
+  EXPECT_EQ(json::parse(removed.out)["removed"].size(), 2u);
+  EXPECT_EQ(list().size(), 1u);
+  EXPECT_EQ(cli({"thaw", "grandchild", "--message", "count"}).out, "4\n");
+}
+
 }  // namespace
 }  // namespace driftwood::testing

@@ -87,6 +87,33 @@ TEST_F(StoreCrash, KilledAtEachStepOfARemoval) {
   EXPECT_EQ(value_of(store->total_bytes()), 0u);
 }
 
+/// A parent and its child, which alone has chunks in its file.
+TEST_F(StoreCrash, KilledAtEachStepOfARemovalOfTwo) {
+  const std::vector<SnapshotId> two = {saved_[1].first, saved_[2].first};
+  std::vector<Snapshot> again;
+  for (const SnapshotId& id : two) again.push_back(value_of(open({})->load(id)));
+  saved_.resize(1);
+  int killed = 0;
+  for (int n = 1;; ++n) {
+    const int status = in_child([&] {
+      value_of(open(kill_at(n))->remove(two));
+      return kDone;
+    });
+    expect_sound();
+    EXPECT_TRUE(!is_listed(two[0]) || is_listed(two[1])) << "in the order given, step " << n;
+    EXPECT_EQ(open({})->resolve("middle").has_value(), is_listed(two[0])) << "step " << n;
+    if (status == kDone) break;
+    ASSERT_EQ(status, -SIGKILL);
+    ++killed;
+    auto store = open({});
+    for (std::size_t i = 0; i < two.size(); ++i) {
+      EXPECT_EQ(value_of(store->save(again[i], i == 0 ? "middle" : "")), two[i]);
+    }
+  }
+  EXPECT_GE(killed, 4) << "unlist, unlabel, unlist, collect";
+  EXPECT_FALSE(is_listed(two[0]) || is_listed(two[1]));
+}
+
 /// The last one that needs a file of a snapshot that was removed before.
 TEST_F(StoreCrash, KilledAtEachStepOfARemovalThatTakesAKeptFileAway) {
   const SnapshotId last = saved_[2].first;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -211,6 +212,44 @@ TEST(Store, RemovedParentKeepsItsChildren) {
   value_of(store->remove(child));
   EXPECT_EQ(store.files_in("kept"), 0u) << "its last child is gone";
   EXPECT_EQ(value_of(store->total_bytes()), 0u);
+}
+
+TEST(Store, ParentAndChildRemovedTogetherKeepOtherChildren) {
+  for (const bool parent_first : {true, false}) {
+    TestStore store;
+    FrozenMemory memory(16);
+    memory.fill(0, 10 * kChunkSize);
+    const SnapshotId parent = value_of(store->save(snapshot_of(memory)));
+    memory.fill(0, 100);
+    const SnapshotId child = value_of(store->save(snapshot_of(memory, parent), "child"));
+    memory.fill(5 * kChunkSize, 100);
+    const SnapshotId grandchild = value_of(store->save(snapshot_of(memory, child)));
+    const auto of_grandchild = memory.plain();
+    memory.fill(7 * kChunkSize, 100);
+    const SnapshotId other = value_of(store->save(snapshot_of(memory, parent)));
+    std::vector<SnapshotId> leaving = {parent, child};
+    if (!parent_first) std::ranges::reverse(leaving);
+    value_of(store->remove(leaving));
+    EXPECT_EQ(store->resolve("child").error().code, ErrorCode::not_found);
+    EXPECT_EQ(store.files_in("kept"), 2u);
+    store.reopen();
+    EXPECT_EQ(value_of(store->list()).size(), 2u);
+    EXPECT_EQ(memory_in(store, grandchild), of_grandchild);
+    EXPECT_EQ(memory_in(store, other), memory.plain());
+    value_of(store->remove(std::vector{other, grandchild}));
+    EXPECT_EQ(value_of(store->total_bytes()), 0u) << "what was kept went with the last that needed it";
+  }
+}
+
+TEST(Store, RemovalOfSeveralStopsAtOneThatIsNotThere) {
+  TestStore store;
+  FrozenMemory memory(4);
+  memory.fill(0, kChunkSize);
+  const SnapshotId first = value_of(store->save(snapshot_of(memory)));
+  const SnapshotId last = value_of(store->save(snapshot_of(memory, first)));
+  EXPECT_EQ(store->remove(std::vector{first, hash_of("nobody"), last}).error().code, ErrorCode::not_found);
+  EXPECT_EQ(store->load(first).error().code, ErrorCode::not_found);
+  EXPECT_EQ(memory_in(store, last), memory.plain());
 }
 
 TEST(Store, RemovedSnapshotCanBeSavedAgainBesideWhatIsKeptOfIt) {
