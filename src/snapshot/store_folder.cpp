@@ -62,8 +62,8 @@ Result<StoreFolder> StoreFolder::open(const std::filesystem::path& path, StoreSt
   return StoreFolder(absolute, std::move(step), boot_id());
 }
 
-Result<FolderLock> StoreFolder::lock(int operation) const {
-  const auto path = path_ / "lock";
+Result<FolderLock> StoreFolder::lock(const char* name, int operation) const {
+  const auto path = path_ / name;
   const int made = ::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
   if (made < 0) return LastError().because(fmt::format("The store's lock {} cannot be opened", path.string()));
   File file = File::adopt(made, path);
@@ -73,8 +73,8 @@ Result<FolderLock> StoreFolder::lock(int operation) const {
   return FolderLock(std::move(file));
 }
 
-Result<FolderLock> StoreFolder::lock_shared() const { return lock(LOCK_SH); }
-Result<FolderLock> StoreFolder::lock_exclusive() const { return lock(LOCK_EX); }
+Result<FolderLock> StoreFolder::lock_shared() const { return lock("lock", LOCK_SH); }
+Result<FolderLock> StoreFolder::lock_exclusive() const { return lock("lock", LOCK_EX); }
 
 Result<std::vector<StoreFolder::Unproven>> StoreFolder::list_fresh() const {
   std::vector<Unproven> files;
@@ -145,15 +145,15 @@ Result<File> StoreFolder::create_unfinished() const {
   return File::create(path_ / "writing" / random_name());
 }
 
-Result<void> StoreFolder::publish(const File& file, const Hash& root) const {
-  if (!boot_.empty()) {
-    DW_TRY(step("publish"));
-    return rename_file(file.path(), fresh_path(root));
-  }
-  DW_TRY(file.sync());
+Result<bool> StoreFolder::publish(const File& file, const Hash& root) const {
+  if (boot_.empty()) DW_TRY(file.sync());
   DW_TRY(step("publish"));
-  DW_TRY(rename_file(file.path(), listed_path(root)));
-  return sync_folder(path_ / "snapshots");
+  // A rename would take the place of a file that another process listed since this save began.
+  DW_TRY_ASSIGN(const FolderLock alone, lock("publishing", LOCK_EX));
+  if (has(root)) return false;
+  DW_TRY(rename_file(file.path(), boot_.empty() ? listed_path(root) : fresh_path(root)));
+  if (boot_.empty()) DW_TRY(sync_folder(path_ / "snapshots"));
+  return true;
 }
 
 Result<void> StoreFolder::collect_fresh(const Hash& root, std::vector<std::pair<Hash, File>>& files) const {

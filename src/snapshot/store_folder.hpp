@@ -7,6 +7,7 @@
 //   labels/LABEL         a link that names a ROOT (labels.hpp)
 //   index.db             a copy of what the files say (store_index.hpp)
 //   lock                 held shared to read and to add, exclusively to take away
+//   publishing           a lock: of those that add, one at a time gives a file its name
 //
 // A file never changes once it is listed; it only moves between folders, by rename. So a process that dies at any point
 // leaves the old state or the new. Files may become durable after they are listed: only when the machine stops can a
@@ -70,8 +71,9 @@ class StoreFolder {
 
   /// A new file in writing/.
   Result<File> create_unfinished() const;
-  /// Lists a whole file from writing/.
-  Result<void> publish(const File& file, const Hash& root) const;
+  /// Lists a whole file from writing/. False where a snapshot of this root is listed by now: others may have chunks in
+  /// its file, so that stays, and `file` where it is.
+  Result<bool> publish(const File& file, const Hash& root) const;
   /// Returns when listed snapshots, and every file that they refer to, are on the disk. Many at once cost little more
   /// than one.
   Result<void> make_durable(std::span<const Hash> roots) const;
@@ -93,7 +95,7 @@ class StoreFolder {
       : path_(std::move(path)), step_(std::move(step)), boot_(std::move(boot)) {}
   std::filesystem::path listed_path(const Hash& root) const { return path_ / "snapshots" / root.to_hex(); }
   std::filesystem::path fresh_path(const Hash& root) const { return path_ / "fresh" / (boot_ + "-" + root.to_hex()); }
-  Result<FolderLock> lock(int operation) const;
+  Result<FolderLock> lock(const char* name, int operation) const;
   /// Appends a snapshot's file if it is fresh, after those that it refers to.
   Result<void> collect_fresh(const Hash& root, std::vector<std::pair<Hash, File>>& files) const;
 

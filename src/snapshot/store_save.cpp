@@ -28,12 +28,12 @@ class Unfinished {
   Unfinished& operator=(const Unfinished&) = delete;
 
   File& file() noexcept { return file_; }
-  Result<void> publish(const StoreFolder& folder, const Hash& root) {
+  /// False where the snapshot was listed by another save in the meantime.
+  Result<bool> publish(const StoreFolder& folder, const Hash& root) {
     DW_TRY(folder.step("seal"));
     DW_TRY(file_.make_read_only());
-    DW_TRY(folder.publish(file_, root));
-    published_ = true;
-    return {};
+    DW_TRY_ASSIGN(published_, folder.publish(file_, root));
+    return published_;
   }
 
  private:
@@ -145,8 +145,13 @@ class Store::Save {
     Unfinished unfinished(std::move(file));
     DW_TRY(state_.folder.step("write"));
     DW_TRY(write(unfinished.file(), encoded, parts_.layout, index_));
-    DW_TRY(unfinished.publish(state_.folder, root_));
-    front_ = front_from(manifest_, std::move(index_), std::move(parts_), encoded.header);
+    DW_TRY_ASSIGN(const bool published, unfinished.publish(state_.folder, root_));
+    if (published) {
+      front_ = front_from(manifest_, std::move(index_), std::move(parts_), encoded.header);
+    } else {
+      DW_TRY_ASSIGN(Front front, state_.front_of(root_));
+      front_ = std::make_shared<const Front>(std::move(front));
+    }
     return {};
   }
 

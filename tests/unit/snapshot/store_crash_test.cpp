@@ -267,6 +267,43 @@ TEST_F(StoreCrash, RefusedAtEachStepOfASave) {
   }
 }
 
+/// Both write the same snapshot, one as a delta and one whole, and only one file can have its name.
+TEST(StoreProcesses, SaveOfTheSameSnapshotReplacesNoFileThatOthersHaveChunksIn) {
+  for (const bool settled : {false, true}) {
+    FrozenMemory memory(16);
+    memory.fill(0, 10 * kChunkSize);
+    const Snapshot parent = snapshot_of(memory);
+    memory.fill(3 * kChunkSize, 100);
+    const Snapshot both = snapshot_of(memory, value_of(TestStore()->save(parent)));
+    const auto bytes_of_both = memory.plain();
+    std::optional<SnapshotId> child;
+    std::unique_ptr<Store> other;
+    TestStore store({.on_step = [&](std::string_view step) -> Result<void> {
+      if (step != "create" || child) return {};
+      value_of(other->save(parent));
+      const SnapshotId id = value_of(other->save(both));
+      memory.fill(7 * kChunkSize, 100);
+      child = value_of(other->save(snapshot_of(memory, id)));
+      if (settled) value_of(other->sync());
+      return {};
+    }});
+    StoreOptions options = store.options();
+    options.on_step = {};
+    other = value_of(Store::open(options));
+    const SnapshotId saved = value_of(store->save(both));
+    value_of(store->sync());
+    value_of(other->sync());
+    store.reopen();
+    for (const SnapshotInfo& info : value_of(store->list())) {
+      const auto checked = store->check(info.id);
+      EXPECT_TRUE(checked) << checked.error().message;
+    }
+    EXPECT_EQ(bytes_of(*value_of(store->load(saved)).memory), bytes_of_both);
+    EXPECT_EQ(bytes_of(*value_of(store->load(child.value())).memory), memory.plain());
+    EXPECT_EQ(store.files_in("writing"), 0u);
+  }
+}
+
 TEST(StoreProcesses, ShareOneFolder) {
   TestStore store;
   FrozenMemory memory(12);
