@@ -6,13 +6,16 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "actor/open_files.hpp"
 #include "command.hpp"
 #include "console.hpp"
 #include "core/bytes.hpp"
 #include "doctor_chain.hpp"
 #include "doctor_links.hpp"
 #include "machine.hpp"
+#include "mappings.hpp"
 #include "memory/region.hpp"
 #include "model_store.hpp"
 #include "paths.hpp"
@@ -49,6 +52,11 @@ StoreState examine_store() {
   state.models = models->size();
   for (const StoredModel& model : *models) state.default_model |= model.name == default_model().name;
   return state;
+}
+
+std::optional<MappingLimit> examine_mappings() {
+  const auto most = most_mappings();
+  return most ? std::optional(mapping_limit(*most)) : std::nullopt;
 }
 
 Json link_json(const LinkReport& link) {
@@ -98,6 +106,7 @@ Json report_json(const DoctorReport& report, const StoreState& store) {
       {"unusable_devices", unusable},
       {"versions", to_json(versions())},
       {"machine", to_json(examine_machine())},
+      {"mappings", to_json(examine_mappings())},
       {"model_store", {{"folder", store.folder}, {"models", store.models}, {"default_model", store.default_model}}}};
 }
 
@@ -146,6 +155,7 @@ void print_report(const DoctorReport& report, const StoreState& store) {
   fmt::print("{}{}{}, {} cores, kernels for {}\n", machine.system, machine.processor.empty() ? "" : ", ",
              machine.processor, machine.cores, fmt::join(machine.cpu_features, " "));
   fmt::print("huge pages for memory files: {}\n", machine.huge_pages.empty() ? "not told" : machine.huge_pages);
+  if (const auto limit = examine_mappings()) fmt::print("{}\n", to_text(*limit));
   if (!store.problem.empty()) {
     fmt::print("models: {}\n", printable(store.problem));
   } else {

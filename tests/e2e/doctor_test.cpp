@@ -76,6 +76,21 @@ TEST_F(Doctor, TableNamesEachLink) {
   }
 }
 
+TEST_F(Doctor, TellsHowManyActorsTheLimitOfMappingsIsEnoughFor) {
+  std::uint64_t limit = 0;
+  const bool limited = static_cast<bool>(std::ifstream("/proc/sys/vm/max_map_count") >> limit);
+  const json mappings = json::parse(cli({"doctor", "--device", "cpu", "--json"}).out)["mappings"];
+  const std::string table = cli({"doctor", "--device", "cpu"}).out;
+  if (!limited) {
+    EXPECT_TRUE(mappings.is_null());
+    EXPECT_EQ(table.find("mappings:"), std::string::npos);
+    return;
+  }
+  EXPECT_EQ(mappings["limit"], limit);
+  EXPECT_EQ(mappings["small"], limit < 65'530);
+  EXPECT_NE(table.find(mappings["text"].get<std::string>() + "\n"), std::string::npos) << table;
+}
+
 TEST_F(Doctor, SaysThatMetalIsUntriedAndWhatToRun) {
   const std::string wanted = "DRIFTWOOD_DEVICES=metal scripts/test.sh --label device";
   EXPECT_NE(cli({"doctor"}).out.find(wanted), std::string::npos);

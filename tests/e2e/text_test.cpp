@@ -1,7 +1,10 @@
 // The program's own pieces that have no file or process to them: characters and values with units.
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "console.hpp"
+#include "mappings.hpp"
 #include "options.hpp"
 #include "utf8.hpp"
 
@@ -51,6 +54,25 @@ TEST(Durations, CountSecondsWithoutAUnit) {
   EXPECT_EQ(parse_duration("2m"), 120'000ms);
   for (const char* wrong : {"", "s", "1d", "-1s", "1 s", "99999999999h"}) EXPECT_FALSE(parse_duration(wrong)) << wrong;
 }
+
+TEST(Mappings, LimitSaysHowManyActorsItIsEnoughForAndWhatToDo) {
+  const MappingLimit usual = mapping_limit(65'530);
+  EXPECT_EQ(
+      to_text(usual),
+      "mappings: 65530 for a process (vm.max_map_count), enough for about 507 forks or thawed actors in 64 pieces "
+      "each; for more: sysctl -w vm.max_map_count=262120");
+  EXPECT_FALSE(usual.small);
+}
+
+TEST(Mappings, SmallLimitIsAWarning) {
+  const MappingLimit small = mapping_limit(65'529);
+  EXPECT_TRUE(small.small);
+  EXPECT_EQ(to_text(small).find("warning: mappings: 65529 "), 0U);
+  EXPECT_NE(to_text(small).find("that is few, raise it: sysctl -w vm.max_map_count=65530"), std::string::npos);
+  EXPECT_EQ(to_json(small)["small"], true);
+}
+
+TEST(Mappings, SystemWithoutALimitSaysNothing) { EXPECT_TRUE(to_json(std::optional<MappingLimit>()).is_null()); }
 
 TEST(Directories, AreSpelledAsWasmtimeDoes) {
   EXPECT_EQ(parse_directory("/a::/b")->host, "/a");
