@@ -50,10 +50,23 @@ class Kv : public CliModelTest {
   }
   std::string path(const std::string& name) const { return (folder() / name).string(); }
 
-  static bool has_python() { return std::getenv("DRIFTWOOD_TEST_PYTHON") != nullptr; }
-  Outcome python(std::vector<std::string> arguments) const {
+  static bool has_python(const char* package) {
     const char* packages = std::getenv("DRIFTWOOD_TEST_PYTHON");
+    return packages != nullptr && std::filesystem::exists(std::filesystem::path(packages) / package);
+  }
+  Outcome python(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), {"/usr/bin/env", "python3", DRIFTWOOD_KV_FILE});
+    return run_with_packages(std::move(arguments));
+  }
+  /// The only block of Python in docs/snapshots.md.
+  static std::string documented_python() {
+    const std::string text = content_of(DRIFTWOOD_SNAPSHOTS_DOC), begin = "```python\n";
+    const std::size_t from = text.find(begin) + begin.size();
+    EXPECT_EQ(text.find(begin), text.rfind(begin)) << "nobody runs a second one";
+    return text.substr(from, text.find("```\n", from) - from);
+  }
+  static Outcome run_with_packages(std::vector<std::string> arguments) {
+    const char* packages = std::getenv("DRIFTWOOD_TEST_PYTHON");
     return run({.arguments = std::move(arguments), .environment = {{"PYTHONPATH", packages}}, .input = {}});
   }
 };
@@ -64,15 +77,15 @@ bool nothing_is_skipped() {
   return preset != nullptr && std::string_view(preset) == "ci";
 }
 
-#define NEEDS_PYTHON()                                                                         \
-  if (!has_python()) {                                                                         \
-    const char* reason = "Python's safetensors package is not here; scripts/test.sh gets it."; \
+#define NEEDS_PYTHON(package)                                                                  \
+  if (!has_python(package)) {                                                                  \
+    const char* reason = "Python's " package " package is not here; scripts/test.sh gets it."; \
     ASSERT_FALSE(nothing_is_skipped()) << reason;                                              \
     GTEST_SKIP() << reason;                                                                    \
   }
 
 TEST_F(Kv, PythonReadsTheRowsThatLieInMemory) {
-  NEEDS_PYTHON();
+  NEEDS_PYTHON("safetensors");
   save_talk();
   const json exported = json_of({"kv", "export", "talk", "-o", path("talk.safetensors")});
   const Outcome outcome = python({"read", path("talk.safetensors")});
@@ -106,7 +119,7 @@ TEST_F(Kv, PythonReadsTheRowsThatLieInMemory) {
 }
 
 TEST_F(Kv, PythonReadsQuantizedRowsAsNumbersAndScales) {
-  NEEDS_PYTHON();
+  NEEDS_PYTHON("safetensors");
   save_talk("q8_0");
   const json context = json_of({"kv", "export", "talk", "-o", path("talk.safetensors")})["context"];
   const Outcome outcome = python({"read", path("talk.safetensors")});
@@ -131,7 +144,7 @@ TEST_F(Kv, PythonReadsQuantizedRowsAsNumbersAndScales) {
 }
 
 TEST_F(Kv, ActorWithItsRowsPutBackGoesOnBitForBit) {
-  NEEDS_PYTHON();
+  NEEDS_PYTHON("safetensors");
   for (const char* kv_type : {"f16", "q8_0"}) {
     save_talk(kv_type);
     const std::string rows = path(std::string(kv_type) + ".safetensors");
@@ -155,7 +168,7 @@ TEST_F(Kv, ActorWithItsRowsPutBackGoesOnBitForBit) {
 }
 
 TEST_F(Kv, ContextShortenedInPythonIsComputedAnewFromThere) {
-  NEEDS_PYTHON();
+  NEEDS_PYTHON("safetensors");
   save_talk();
   json_of({"kv", "export", "talk", "-o", path("talk.safetensors")});
   ASSERT_EQ(python({"shorten", path("talk.safetensors"), path("short"), "12"}).status, 0);
@@ -168,6 +181,20 @@ TEST_F(Kv, ContextShortenedInPythonIsComputedAnewFromThere) {
   EXPECT_EQ(after["replies"][0]["reused_tokens"], 12);
   EXPECT_EQ(after["replies"][0]["text"], whole["replies"][0]["text"]);
   EXPECT_EQ(after["replies"][0]["context_tokens"], whole["replies"][0]["context_tokens"]);
+}
+
+TEST_F(Kv, DocumentedPythonShortensAContext) {
+  NEEDS_PYTHON("safetensors");
+  NEEDS_PYTHON("numpy");
+  save_talk();
+  json_of({"kv", "export", "talk", "-o", path("talk.safetensors")});
+  const std::string snippet = file("snippet.py", documented_python());
+  const Outcome outcome =
+      run_with_packages({"/bin/sh", "-c", "cd \"$0\" && exec python3 \"$1\"", folder().string(), snippet});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const json shortened = json_of({"kv", "import", "talk", path("short.safetensors"), "--label", "short"});
+  EXPECT_EQ(shortened["n_tokens"], 12);
+  EXPECT_EQ(shortened["changed_tokens"], 0);
 }
 
 TEST_F(Kv, WhatCannotBeIsRefusedAndNothingIsSaved) {
