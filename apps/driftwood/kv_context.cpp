@@ -1,22 +1,23 @@
 #include "kv_context.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <utility>
 
 #include "chat_session.hpp"
 #include "known_models.hpp"
+#include "snapshot/file.hpp"
 
 namespace driftwood::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A file that gets its name when it is whole.
+/// A file that gets its name when it is whole and on the disk.
 class NewFile {
  public:
   static Result<NewFile> create(const fs::path& path) {
@@ -24,48 +25,43 @@ class NewFile {
     if (fs::exists(path, error)) {
       return fail(ErrorCode::invalid_argument, "There is a file \"" + path.string() + "\" already.");
     }
-    NewFile file;
-    file.path_ = path;
-    file.unfinished_ = path;
-    file.unfinished_ += ".unfinished-" + std::to_string(getpid());
-    file.stream_.open(file.unfinished_, std::ios::binary | std::ios::trunc);
-    if (!file.stream_) return file.refused();
-    return file;
+    fs::path unfinished = path;
+    unfinished += ".unfinished-" + std::to_string(getpid());
+    const int fd = ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    // Errors name the file that was asked for.
+    if (fd < 0) return refused(LastError(), path);
+    return NewFile(File::adopt(fd, path), std::move(unfinished));
   }
   NewFile(NewFile&&) = default;
   ~NewFile() {
-    std::error_code error;
-    if (stream_.is_open()) fs::remove(unfinished_, error);
+    if (file_.fd() >= 0 && !named_) ::unlink(unfinished_.c_str());
   }
 
   Result<void> write(std::span<const std::byte> bytes) {
-    if (stream_.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()))) {
-      size_ += bytes.size();
-      return {};
-    }
-    return refused();
+    DW_TRY(file_.write_at(size_, bytes));
+    size_ += bytes.size();
+    return {};
   }
   /// The value is its size.
   Result<std::uint64_t> finish() {
-    std::error_code error;
-    if (!stream_.flush()) return refused();
-    fs::rename(unfinished_, path_, error);
-    if (error) return refused();
-    stream_.close();
+    DW_TRY(file_.sync());
+    if (::rename(unfinished_.c_str(), file_.path().c_str()) != 0) return refused(LastError(), file_.path());
+    named_ = true;
     return size_;
   }
 
  private:
-  NewFile() = default;
-  std::unexpected<Error> refused() const {
-    return fail(ErrorCode::unavailable,
-                "The file \"" + path_.string() + "\" cannot be written; is there room, and the right to?");
+  NewFile(File file, fs::path unfinished) : file_(std::move(file)), unfinished_(std::move(unfinished)) {}
+  static std::unexpected<Error> refused(const LastError& error, const fs::path& path) {
+    auto failed = error.because("The file " + path.string() + " cannot be written");
+    failed.error().code = ErrorCode::unavailable;
+    return failed;
   }
 
-  fs::path path_;
+  File file_;
   fs::path unfinished_;
-  std::ofstream stream_;
   std::uint64_t size_ = 0;
+  bool named_ = false;
 };
 
 Result<FoundContext> choose(const std::vector<FoundContext>& contexts, std::optional<std::uint32_t> number) {

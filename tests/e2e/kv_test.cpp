@@ -1,4 +1,9 @@
 // driftwood kv: a saved actor's KV rows in a file that Python reads, and back, changed or not.
+#ifdef __linux__
+#include <sys/mount.h>
+#endif
+#include <sys/stat.h>
+
 #include <cmath>
 #include <cstring>
 
@@ -217,6 +222,35 @@ TEST_F(Kv, WhatCannotBeIsRefusedAndNothingIsSaved) {
   EXPECT_NE(cli({"kv", "export", "talk", "-o", path("x"), "-m", gone.string()}).status, 0);
   save_talk("q8_0");
   expect_sentence(with_model({"kv", "import", "talk", rows}), kIncompatible, "f16, and the Context's q8_0");
+}
+
+/// A limit on the size of files, as other tests have for a disk, would refuse the actor's memory first.
+TEST_F(Kv, FullDiskIsASentenceAndLeavesNothing) {
+#ifdef __linux__
+  save_talk();
+  const auto disk = folder() / "disk";
+  std::filesystem::create_directory(disk);
+  const std::string rows = disk / "talk.safetensors";
+  for (const char* size : {"size=4k", "size=256k"}) {
+    if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, size) != 0) {
+      GTEST_SKIP() << "a small file system to fill cannot be mounted here";
+    }
+    expect_sentence(with_model({"kv", "export", "talk", "-o", rows}), kUnavailable,
+                    rows + " cannot be written: No space left on device.");
+    EXPECT_TRUE(std::filesystem::is_empty(disk)) << size;
+    EXPECT_EQ(::umount2(disk.c_str(), MNT_DETACH), 0);
+  }
+  json_of({"kv", "export", "talk", "-o", rows});
+#endif
+}
+
+TEST_F(Kv, ExportedFileHasTheRightsThatTheUserGivesToNewFiles) {
+  save_talk();
+  const ::mode_t mask = ::umask(0022);
+  json_of({"kv", "export", "talk", "-o", path("talk.safetensors")});
+  ::umask(mask);
+  const auto rights = std::filesystem::status(path("talk.safetensors")).permissions();
+  EXPECT_EQ(static_cast<unsigned>(rights), 0644u);
 }
 
 TEST_F(Kv, ActorWithoutAContextHasNothingToExport) {
