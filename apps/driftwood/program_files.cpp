@@ -1,7 +1,9 @@
 #include "program_files.hpp"
 
+#include <chrono>
 #include <fstream>
 #include <random>
+#include <string_view>
 #include <system_error>
 
 #include "core/bytes.hpp"
@@ -15,12 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kChatName = "chat.wasm";
+constexpr std::string_view kUnfinished = ".new-";  // begins the names of files that are being written
+/// A module is written in much less.
+constexpr std::chrono::hours kLeftOver{24};
 
 fs::path kept_path(const fs::path& folder, const Hash& hash) { return folder / (hash.to_hex() + ".wasm"); }
 
 fs::path unused_name(const fs::path& folder) {
   std::random_device random;
-  return folder / (".new-" + std::to_string(random()) + "-" + std::to_string(random()));
+  return folder / (std::string(kUnfinished) + std::to_string(random()) + "-" + std::to_string(random()));
 }
 
 bool holds(const fs::path& path, const std::vector<std::byte>& bytes) {
@@ -109,6 +114,27 @@ Result<void> keep_program(const ProgramFile& program) {
   }
   DW_TRY(sync_folder(folder));
   return made ? sync_folder(folder.parent_path()) : Result<void>{};
+}
+
+Result<Store::Collected> collect_programs() {
+  DW_TRY_ASSIGN(const auto folder, program_store_path());
+  std::vector<fs::directory_entry> left;
+  const auto now = fs::file_time_type::clock::now();
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code gone;
+    const bool old = entry->last_write_time(gone) < now - kLeftOver;
+    if (!gone && old && entry->path().filename().native().starts_with(kUnfinished)) left.push_back(*entry);
+  }
+  Store::Collected collected;
+  for (const fs::directory_entry& entry : left) {
+    const auto size = entry.file_size(error);
+    const std::uint64_t bytes = error ? 0 : size;
+    if (!fs::remove(entry, error)) continue;  // somebody else's
+    ++collected.files;
+    collected.bytes += bytes;
+  }
+  return collected;
 }
 
 Result<std::shared_ptr<const Program>> compile_program(Engine& engine, const ProgramFile& file,

@@ -12,6 +12,7 @@
 
 #include "core/error.hpp"
 #include "snapshot/manifest.hpp"
+#include "snapshot/store.hpp"
 #include "wasm/program.hpp"
 
 namespace driftwood::cli {
@@ -33,6 +34,8 @@ Result<ProgramFile> find_program(const Manifest::ProgramReference& program, cons
 /// Keeps a program where find_program() looks, in place of a damaged one; returns when it is on the disk, so that no
 /// snapshot of it gets there first. unavailable: the system refused, and nothing is left of the attempt.
 Result<void> keep_program(const ProgramFile& program);
+/// Removes what keep_program() was killed over more than a day ago.
+Result<Store::Collected> collect_programs();
 
 /// Program::compile, with the file's name in the error.
 Result<std::shared_ptr<const Program>> compile_program(Engine& engine, const ProgramFile& file,

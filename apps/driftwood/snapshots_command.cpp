@@ -10,6 +10,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "core/bytes.hpp"
+#include "program_files.hpp"
 #include "snapshot/signature.hpp"
 #include "snapshot/transfer.hpp"
 #include "snapshot_host.hpp"
@@ -169,7 +170,10 @@ Result<int> check(const SnapshotsOptions& options, const Common& common) {
 
 Result<int> collect(const SnapshotsOptions&, const Common& common) {
   DW_TRY_ASSIGN(const auto store, open_snapshots());
-  DW_TRY_ASSIGN(const Store::Collected collected, store->collect());
+  DW_TRY_ASSIGN(Store::Collected collected, store->collect());
+  DW_TRY_ASSIGN(const Store::Collected programs, collect_programs());
+  collected.files += programs.files;
+  collected.bytes += programs.bytes;
   if (common.json) {
     print_json({{"files", collected.files}, {"bytes", collected.bytes}});
   } else {

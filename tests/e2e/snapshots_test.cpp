@@ -2,6 +2,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include <chrono>
+
 #include "e2e/cli.hpp"
 
 namespace driftwood::testing {
@@ -151,6 +153,27 @@ TEST_F(Snapshots, SeveralAreRemovedAtOnceAndOneThatIsNamedTwiceOnce) {
   EXPECT_EQ(json::parse(removed.out)["removed"].size(), 2u);
   EXPECT_EQ(list().size(), 1u);
   EXPECT_EQ(cli({"thaw", "grandchild", "--message", "count"}).out, "4\n");
+}
+
+/// A process that was killed left these, but for the last two, which one may be writing, and which is whole.
+TEST_F(Snapshots, CollectRemovesWhatKilledProcessesLeft) {
+  save("talk");
+  const auto data = folder() / "data/driftwood";
+  const auto begin = [](const std::filesystem::path& path, std::chrono::hours ago) {
+    std::ofstream(path) << "half of it";
+    std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now() - ago);
+    return path;
+  };
+  const auto snapshot = begin(data / "snapshots/writing/1-2", std::chrono::hours(0));
+  const auto program = begin(data / "programs/.new-1-2", std::chrono::hours(25));
+  const auto young = begin(data / "programs/.new-3-4", std::chrono::hours(23));
+  const auto whole = begin(data / "programs/whole.wasm", std::chrono::hours(25));
+  const Outcome collected = cli({"snapshots", "collect", "--json"});
+  ASSERT_EQ(collected.status, 0) << collected.err;
+  EXPECT_EQ(json::parse(collected.out), (json{{"files", 2}, {"bytes", 20}}));
+  EXPECT_FALSE(std::filesystem::exists(snapshot) || std::filesystem::exists(program));
+  EXPECT_TRUE(std::filesystem::exists(young) && std::filesystem::exists(whole));
+  EXPECT_EQ(cli({"thaw", "talk", "--message", "count"}).out, "2\n");
 }
 
 }  // namespace
