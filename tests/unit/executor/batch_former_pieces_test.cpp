@@ -1,0 +1,142 @@
+// How much of a prompt is computed at a time.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "unit/executor/batch_former_fixture.hpp"
+
+namespace driftwood {
+namespace {
+
+TEST_F(BatchFormerTest, APromptTakesNoMoreThanItsPassMayLast) {
+  Requester decoder(1), prompt(4000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  std::uint32_t done = 0;
+  for (int i = 0; i < 40; ++i) {
+    const auto slices = pass({&decoder, &prompt});
+    EXPECT_TRUE(slices.contains(&decoder)) << i;
+    EXPECT_LE(piece_us_, 5e3) << i;
+    if (slices.contains(&prompt)) done += slices.at(&prompt);
+  }
+  EXPECT_GE(done, 36U * 4) << "the prompt goes on";
+}
+
+TEST_F(BatchFormerTest, APieceGoesOnThoughOthersHadLess) {
+  Requester decoder(1), first(4000), second(4000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  std::map<const Requester*, std::uint32_t> had;
+  for (int i = 0; i < 100; ++i) {
+    for (const auto& [requester, n] : pass({&decoder, &first, &second})) had[requester] += n;
+    EXPECT_FALSE(jobs_[&first]->piece() != 0 && jobs_[&second]->piece() != 0) << "two pieces at a time";
+  }
+  EXPECT_NEAR(had[&first], had[&second], 64);
+  EXPECT_GT(had[&first], 100U);
+}
+
+TEST_F(BatchFormerTest, PiecesGrowToWholeChunksWhenNobodyDecodesAnyMore) {
+  Requester decoder(1), prompt(100000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  for (int i = 0; i < 5; ++i) pass({&decoder, &prompt});
+  std::uint32_t last = 0;
+  const auto stopped = now_;
+  while (last < 512) {
+    const auto slices = passes({&prompt});
+    EXPECT_GE(slices.at(&prompt), last);
+    last = slices.at(&prompt);
+    ASSERT_LE(now_ - stopped, std::chrono::seconds(2));
+  }
+}
+
+TEST_F(BatchFormerTest, WhoDecodedLastAndBringsAPromptIsNotWaitedFor) {
+  Requester actor(1);
+  for (int i = 0; i < 5; ++i) pass({&actor});
+  actor.tokens.resize(4000);
+  actor.request.tokens = actor.tokens;
+  EXPECT_EQ(passes({&actor}).at(&actor), 512U);
+}
+
+TEST_F(BatchFormerTest, WhoThinksBetweenTokensWaitsForNoMoreThanHalfItsTime) {
+  for (const double think_us : {2e3, 20e3, 100e3}) {
+    Requester decoder(1), prompt(1'000'000);
+    for (int i = 0; i < 5; ++i) pass({&decoder});
+    const auto begin = now_;
+    std::uint32_t done = 0;
+    for (int i = 0; i < 50; ++i) {
+      const auto slices = pass({&decoder, &prompt});
+      if (slices.contains(&prompt)) done += slices.at(&prompt);
+      const auto back = now_ + std::chrono::microseconds(static_cast<int>(think_us)) -
+                        std::chrono::microseconds(static_cast<int>(piece_us_));
+      while (now_ < back) {
+        for (const auto& [requester, n] : pass({&prompt})) done += n;
+      }
+      const double waited = std::chrono::duration<double, std::micro>(now_ - back).count();
+      EXPECT_LE(waited, (10e3 + think_us) / 2 + 1) << "a token after " << think_us << " us";
+    }
+    const double us = std::chrono::duration<double, std::micro>(now_ - begin).count();
+    EXPECT_GE(1e3 * done, 0.8 * (us - 50 * 10e3)) << "the prompt has the time between";
+  }
+}
+
+TEST_F(BatchFormerTest, WhoComesWhileALargeChunkIsOnItsWayWaitsForOneLayerAndHasItsShareThen) {
+  Requester decoder(1), prompt(100000);
+  pass({&prompt});
+  pass({&prompt});
+  ASSERT_EQ(jobs_[&prompt]->piece(), 512U);
+  EXPECT_LE(piece_us_, 512 * 100);
+  double pieces = 0;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(pass({&decoder, &prompt}).contains(&decoder));
+    EXPECT_LE(piece_us_, 512 * 100) << "one layer";
+    pieces += piece_us_;
+  }
+  EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
+}
+
+TEST_F(BatchFormerTest, PiecesAreNoLargerThanAChunk) {
+  former_ = BatchFormer({.chunk = 8, .max_sequences = 8, .piece_layers = kLayers});
+  Requester decoder(1), prompt(20);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  while (!jobs_[&prompt] || jobs_[&prompt]->left() != 0) {
+    const auto slices = pass({&decoder, &prompt});
+    EXPECT_LE(slices.contains(&prompt) ? slices.at(&prompt) : 0, 8U);
+  }
+  jobs_.clear();
+  now_ += std::chrono::minutes(1);
+  for (const std::uint32_t n : {8U, 8U, 4U}) EXPECT_EQ(passes({&prompt}).at(&prompt), n);
+}
+
+TEST_F(BatchFormerTest, OnlyWhatIsAPieceOnItsWayIsMeasured) {
+  Requester decoder(1), prompt(100000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  for (int i = 0; i < 50; ++i) pass({&decoder, &prompt});
+  // One that failed at once, and beginnings with which graphs are made.
+  const auto step = [&](double us, bool fails) {
+    former_.note(10e3);
+    const auto piece = former_.piece();
+    ASSERT_TRUE(piece);
+    if (fails) piece->job->fail({ErrorCode::device_lost, "Gone.", {}});
+    former_.note_piece(us);
+  };
+  const std::vector<Requester*> both = {&decoder, &prompt};
+  for (int i = 0; i < 20; ++i) {
+    std::vector<std::unique_ptr<ForwardJob>> jobs;
+    for (Requester* requester : both) jobs.push_back(std::make_unique<ForwardJob>(requester->request));
+    if (i % 2 == 0) jobs[1]->advance_layers(16, 3);
+    ForwardJob* const list[] = {jobs[0].get(), jobs[1].get()};
+    former_.next(list, now_);
+    step(i % 2 == 0 ? 1 : 1e6, i % 2 == 0);
+  }
+  jobs_.clear();
+  for (int i = 0; i < 20; ++i) {
+    pass({&decoder, &prompt});
+    EXPECT_GE(piece_us_, 1.6e3);
+    EXPECT_LE(piece_us_, 5e3);
+  }
+}
+
+}  // namespace
+}  // namespace driftwood
