@@ -10,6 +10,7 @@
 #include "llm/passes.hpp"
 #include "memory/system_memory.hpp"
 #include "model/family.hpp"
+#include "support/counting_device.hpp"
 #include "support/sequence.hpp"
 #include "support/temporary_folder.hpp"
 #include "tools/random_model.hpp"
@@ -73,7 +74,7 @@ class ForwardBatch : public ::testing::TestWithParam<Case> {
     const auto path = folder_.path() / "model.gguf";
     const auto written = write_random_model(options, path);
     ASSERT_TRUE(written) << written.error().to_string();
-    device_ = value_of(open_device("cpu", {.threads = 2}));
+    device_ = std::make_unique<CountingDevice>(2);
     model_ = open_model(path, *device_);
     passes_ = value_of(ModelPasses::create(model_, {.strict = GetParam().strict}));
     tokens_ = random_tokens(4 * kCtx, options.n_vocab);
@@ -114,7 +115,7 @@ class ForwardBatch : public ::testing::TestWithParam<Case> {
   }
 
   TemporaryFolder folder_;
-  std::unique_ptr<Device> device_;
+  std::unique_ptr<CountingDevice> device_;
   std::shared_ptr<const Model> model_;
   std::unique_ptr<ModelPasses> passes_;
   std::vector<Token> tokens_;
@@ -271,6 +272,18 @@ TEST_P(ForwardBatch, GivesAPieceThatIsRunByLayersTheBitsOfOnePass) {
     ASSERT_TRUE(job.result()) << job.result().error().to_string();
     EXPECT_TRUE(all_bytes(whole) == all_bytes(cut)) << "request " << i;
   }
+}
+
+TEST_P(ForwardBatch, KeepsNoGraphOfAPieceThatWasGivenUp) {
+  Sequence sequence = make_sequence(3);
+  const ForwardRequest requested = request(sequence, 3);
+  ForwardJob job(requested);
+  ASSERT_TRUE(passes_->start(job));
+  passes_->run(PassPiece{&job, job.left(), 1});
+  passes_->drop_caches();
+  EXPECT_NE(device_->graphs(), 0U) << "a piece that has had some layers goes on with its graph";
+  passes_->give_up(job);
+  EXPECT_EQ(device_->graphs(), 0U);
 }
 
 TEST_P(ForwardBatch, BeginsAnewAfterAPieceThatWasGivenUp) {

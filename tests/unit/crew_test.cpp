@@ -20,6 +20,24 @@ TEST(Crew, EachPieceIsDoneOnceBeforeRunReturns) {
   }
 }
 
+TEST(Crew, AHelperTakesPartWhileTheCallerIsAtWork) {
+  Crew crew(1);
+  if (crew.size() == 1) GTEST_SKIP() << "This machine has one core.";
+  for (int round = 0; round < 3; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // until the helper sleeps
+    std::atomic<int> begun{0};
+    std::atomic<bool> together{true};
+    crew.run(2, [&](std::size_t) {
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      for (++begun; begun != 2 && together;) {
+        if (std::chrono::steady_clock::now() > deadline) together = false;
+        std::this_thread::yield();
+      }
+    });
+    ASSERT_TRUE(together);
+  }
+}
+
 TEST(Crew, HelpersThatComeLateTouchNothingOfAnEarlierRun) {
   Crew crew(7);
   std::atomic<std::size_t> sum{0};

@@ -16,7 +16,8 @@
 
 namespace driftwood {
 
-/// Passes of a machine that takes 10 ms for decoded tokens and 100 us for each layer of a token of a prompt.
+/// Passes of a machine that takes decode_us_ for decoded tokens and token_layer_us_ for each layer of a token of a
+/// prompt.
 class BatchFormerTest : public ::testing::Test {
  protected:
   using Clock = BatchFormer::Clock;
@@ -32,10 +33,10 @@ class BatchFormerTest : public ::testing::Test {
     }
     const auto next = former_.next(jobs, now_);
     std::map<const Requester*, std::uint32_t> slices;
-    pass_us_ = next.empty() ? 0 : 10e3;
+    pass_us_ = next.empty() ? 0 : decode_us_;
     for (const PassSlice& slice : next) {
       slices[of(slice.job)] = slice.n_tokens;
-      if (slice.job->left() > kShortRequest) pass_us_ += 1e3 * slice.n_tokens;
+      if (slice.job->left() > kShortRequest) pass_us_ += token_layer_us_ * kLayers * slice.n_tokens;
       slice.job->advance(slice.n_tokens);
     }
     if (!next.empty()) former_.note(pass_us_);
@@ -61,7 +62,8 @@ class BatchFormerTest : public ::testing::Test {
     const auto piece = former_.piece();
     if (!piece) return;
     ASSERT_GE(piece->n_layers, 1U);
-    piece_us_ = 100.0 * piece->n_tokens * piece->n_layers;
+    ASSERT_GE(piece->n_tokens, 1U);
+    piece_us_ = token_layer_us_ * piece->n_tokens * piece->n_layers;
     const std::uint32_t end = piece->job->layers_done() + piece->n_layers;
     ASSERT_LE(end, kLayers);
     if (end != kLayers) {
@@ -72,9 +74,10 @@ class BatchFormerTest : public ::testing::Test {
     }
     former_.note_piece(piece_us_);
   }
-  void wait(double us) {
-    now_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(us));
+  static Clock::duration duration(double us) {
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(us));
   }
+  void wait(double us) { now_ += duration(us); }
   /// How much later `decoder` has tokens beside `prompt`, as a part of what a pass takes: over some passes.
   double delay(Requester& decoder, Requester& prompt) {
     for (int i = 0; i < 20; ++i) pass({&decoder});
@@ -84,11 +87,13 @@ class BatchFormerTest : public ::testing::Test {
       EXPECT_TRUE(pass({&decoder, &prompt}).contains(&decoder));
       pieces += piece_us_;
     }
-    return pieces / (1000 * 10e3);
+    return pieces / (1000 * decode_us_);
   }
 
   BatchFormer former_{{.chunk = 512, .max_sequences = 8, .piece_layers = kLayers}};
   Clock::time_point now_{std::chrono::hours(1)};
+  double decode_us_ = 10e3;
+  double token_layer_us_ = 100;
   double pass_us_ = 0;   ///< of the last pass's slices
   double piece_us_ = 0;  ///< of its piece
   std::map<Requester*, std::unique_ptr<ForwardJob>> jobs_;

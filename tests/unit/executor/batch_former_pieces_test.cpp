@@ -1,6 +1,8 @@
 // How much of a prompt is computed at a time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -60,24 +62,29 @@ TEST_F(BatchFormerTest, WhoDecodedLastAndBringsAPromptIsNotWaitedFor) {
 }
 
 TEST_F(BatchFormerTest, WhoThinksBetweenTokensWaitsForNoMoreThanHalfItsTime) {
-  for (const double think_us : {2e3, 20e3, 100e3}) {
-    Requester decoder(1), prompt(1'000'000);
-    for (int i = 0; i < 5; ++i) pass({&decoder});
-    const auto begin = now_;
-    std::uint32_t done = 0;
-    for (int i = 0; i < 50; ++i) {
-      const auto slices = pass({&decoder, &prompt});
-      if (slices.contains(&prompt)) done += slices.at(&prompt);
-      const auto back = now_ + std::chrono::microseconds(static_cast<int>(think_us)) -
-                        std::chrono::microseconds(static_cast<int>(piece_us_));
-      while (now_ < back) {
-        for (const auto& [requester, n] : pass({&prompt})) done += n;
+  for (const double speed : {1, 100}) {
+    decode_us_ = 10e3 / speed;
+    token_layer_us_ = 100 / speed;
+    former_ = BatchFormer({.chunk = 512, .max_sequences = 8, .piece_layers = kLayers});
+    for (const double think_us : {2e3 / speed, 20e3 / speed, 100e3 / speed}) {
+      Requester decoder(1), prompt(1'000'000);
+      jobs_.clear();
+      for (int i = 0; i < 5; ++i) pass({&decoder});
+      const auto begin = now_;
+      std::uint32_t done = 0;
+      for (int i = 0; i < 50; ++i) {
+        const auto slices = pass({&decoder, &prompt});
+        if (slices.contains(&prompt)) done += slices.at(&prompt);
+        const auto back = now_ + duration(think_us - piece_us_);
+        while (now_ < back) {
+          for (const auto& [requester, n] : pass({&prompt})) done += n;
+        }
+        const double waited = std::chrono::duration<double, std::micro>(now_ - back).count();
+        EXPECT_LE(waited, (decode_us_ + think_us) / 2 + 1) << "a token after " << think_us << " us";
       }
-      const double waited = std::chrono::duration<double, std::micro>(now_ - back).count();
-      EXPECT_LE(waited, (10e3 + think_us) / 2 + 1) << "a token after " << think_us << " us";
+      const double us = std::chrono::duration<double, std::micro>(now_ - begin).count();
+      EXPECT_GE(token_layer_us_ * kLayers * done, 0.8 * (us - 50 * decode_us_)) << "the prompt has the time between";
     }
-    const double us = std::chrono::duration<double, std::micro>(now_ - begin).count();
-    EXPECT_GE(1e3 * done, 0.8 * (us - 50 * 10e3)) << "the prompt has the time between";
   }
 }
 
@@ -94,6 +101,60 @@ TEST_F(BatchFormerTest, WhoComesWhileALargeChunkIsOnItsWayWaitsForOneLayerAndHas
     pieces += piece_us_;
   }
   EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
+}
+
+TEST_F(BatchFormerTest, PiecesBesideDecodersArePowersOfTwo) {
+  Requester decoder(1), prompt(1'000'000);
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  for (int i = 0; i < 200; ++i) {
+    pass({&decoder, &prompt});
+    wait(137.0 * i);
+    pass({&prompt});
+    EXPECT_TRUE(std::has_single_bit(std::max(1U, jobs_[&prompt]->piece()))) << jobs_[&prompt]->piece();
+  }
+}
+
+TEST_F(BatchFormerTest, ASmallPromptIsTakenWholeWhereItKeepsNobodyWaiting) {
+  Requester decoder(1), small(20), large(4000);
+  EXPECT_EQ(pass({&small}).at(&small), 20U);
+  EXPECT_EQ(jobs_[&large], nullptr);
+  // With its pass comes a piece of another one.
+  jobs_.clear();
+  EXPECT_EQ(pass({&small, &large}).at(&small), 20U);
+  EXPECT_NE(jobs_[&large]->layers_done(), 0U);
+  jobs_.clear();
+  for (int i = 0; i < 5; ++i) pass({&decoder});
+  EXPECT_FALSE(pass({&decoder, &small}).contains(&small)) << "a decoded token would wait for two passes";
+  EXPECT_LE(piece_us_, decode_us_ / 2);
+}
+
+TEST_F(BatchFormerTest, WhoHasTheRestOfAPromptIsNotWaitedFor) {
+  Requester first(514), second(4000);
+  EXPECT_EQ(passes({&first}).at(&first), 512U);
+  EXPECT_EQ(passes({&first}).at(&first), 2U);
+  EXPECT_EQ(passes({&second}).at(&second), 512U);
+}
+
+TEST_F(BatchFormerTest, APassWithAPromptInItSaysNothingOfDecodedTokens) {
+  Requester first(514), small(32), decoder(1), prompt(100000);
+  for (int i = 0; i < 10; ++i) {
+    passes({&first});
+    const auto slices = pass({&first, &small});
+    EXPECT_EQ(slices.at(&first) + slices.at(&small), 34U);
+  }
+  EXPECT_TRUE(pass({&decoder, &prompt}).contains(&decoder));
+  EXPECT_LE(piece_us_, decode_us_ / 2);
+}
+
+TEST_F(BatchFormerTest, WithoutPiecesOnePromptAtATimeHasAWholeChunkBesideDecodedTokens) {
+  former_ = BatchFormer({.chunk = 512, .max_sequences = 8, .piece_layers = 0});
+  Requester decoder(1), first(1000), second(1000);
+  const std::vector<Requester*> all = {&decoder, &first, &second};
+  using Slices = std::map<const Requester*, std::uint32_t>;
+  EXPECT_EQ(pass(all), (Slices{{&decoder, 1}, {&first, 512}}));
+  EXPECT_EQ(pass(all), (Slices{{&decoder, 1}, {&second, 512}}));
+  EXPECT_EQ(pass(all), (Slices{{&decoder, 1}, {&first, 488}}));
+  EXPECT_EQ(pass({&decoder, &second}), (Slices{{&decoder, 1}, {&second, 488}}));
 }
 
 TEST_F(BatchFormerTest, PiecesAreNoLargerThanAChunk) {

@@ -23,6 +23,16 @@ TEST_F(BatchFormerTest, PromptsTakeTurns) {
   }
 }
 
+TEST_F(BatchFormerTest, WhoComesLaterIsNotPaidForTheTimeBefore) {
+  Requester early(20000), late(20000);
+  for (int i = 0; i < 6; ++i) passes({&early});
+  std::map<const Requester*, std::uint32_t> had;
+  for (int i = 0; i < 6; ++i) {
+    for (const auto& [requester, n] : passes({&early, &late})) had[requester] += n;
+  }
+  EXPECT_GE(had[&early], 2 * 512U);
+}
+
 TEST_F(BatchFormerTest, EachStepOfPriorityDoublesWhatAPromptHasBesideDecodedTokens) {
   for (const int step : {-5, -4, -1, 0, 1, 2, 3}) {
     for (const int decoders : {-3, 0, 4}) {
@@ -37,13 +47,24 @@ TEST_F(BatchFormerTest, EachStepOfPriorityDoublesWhatAPromptHasBesideDecodedToke
 
 TEST_F(BatchFormerTest, TheMostUrgentDecoderSaysWhatAPromptMayHave) {
   Requester urgent(1, 3), plain(1), prompt(1'000'000, 3);
-  for (int i = 0; i < 20; ++i) pass({&urgent, &plain, &prompt});
-  double pieces = 0;
-  for (int i = 0; i < 100; ++i) {
-    pass({&urgent, &plain, &prompt});
-    pieces += piece_us_;
+  for (const auto& all : {std::vector{&urgent, &plain, &prompt}, std::vector{&plain, &urgent, &prompt}}) {
+    for (int i = 0; i < 20; ++i) pass(all);
+    double pieces = 0;
+    for (int i = 0; i < 100; ++i) {
+      pass(all);
+      pieces += piece_us_;
+    }
+    EXPECT_NEAR(pieces / (100 * decode_us_), 0.5, 0.1);
   }
-  EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
+}
+
+TEST_F(BatchFormerTest, APriorityBeyondTheMostIsTheMost) {
+  Requester most(100000, kMostPriority), beyond(100000, 127);
+  std::uint32_t had[2] = {};
+  for (int i = 0; i < 50; ++i) {
+    for (const auto& [requester, n] : passes({&most, &beyond})) had[requester == &most ? 0 : 1] += n;
+  }
+  EXPECT_NEAR(had[0], had[1], 512);
 }
 
 TEST_F(BatchFormerTest, PriorityGivesAShareAndStarvesNobody) {

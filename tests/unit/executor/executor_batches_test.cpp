@@ -55,6 +55,43 @@ TEST_F(ExecutorTest, ThoseWhoWaitShareTheNextPass) {
   EXPECT_EQ(executor_->statistics().by_sequences[3], 1U);
 }
 
+TEST_F(ExecutorTest, ThreadsInLockStepShareTheirPasses) {
+  make();
+  // A fraction of it is waited for those who are back soon, and it is well above what they think.
+  passes_.on_pass = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  const auto decode = [&] {
+    Requester token(1);
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_TRUE(executor_->run(token.request));
+      std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
+  };
+  {
+    const std::jthread other(decode);
+    decode();
+  }
+  // 11 where none comes late, 20 where each waits for the other.
+  EXPECT_LE(passes_.passes().size(), 15U);
+}
+
+TEST_F(ExecutorTest, ThePassBeginsOnceAllAreBack) {
+  make();
+  Requester first(1), second(1);
+  Result<void> results[2];
+  passes_.hold();
+  auto leader = run(first, results[0]);
+  passes_.await(1);
+  auto other = run(second, results[1]);
+  await_waiting(2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  passes_.release();
+  leader.join();
+  // The other one's pass waits for the first one to come back, a hundred milliseconds at most.
+  const auto back = std::chrono::steady_clock::now();
+  EXPECT_TRUE(executor_->run(first.request));
+  EXPECT_LE(std::chrono::steady_clock::now() - back, std::chrono::milliseconds(70));
+}
+
 TEST_F(ExecutorTest, ManyThreadsThatComeAndGoAllGetThrough) {
   make();
   std::vector<std::jthread> threads;
@@ -102,6 +139,31 @@ TEST_F(ExecutorTest, ALongRequestEndsBetweenPassesWhenItIsCancelled) {
   EXPECT_EQ(executor_->statistics().cancelled, 1U);
 }
 
+TEST_F(ExecutorTest, CountsWhatItsPassesServedAndHowLongRequestsWaited) {
+  make();
+  Requester token(1), other(1), prompt(1000);
+  Result<void> results[2];
+  passes_.layer_time = std::chrono::milliseconds(1);
+  ASSERT_TRUE(executor_->run(prompt.request));
+  passes_.hold();
+  auto leader = run(token, results[0]);
+  passes_.await(3);
+  auto waiting = run(other, results[1]);
+  await_waiting(2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  passes_.release();
+  leader.join();
+  waiting.join();
+  const ExecutorStatistics counted = executor_->statistics();
+  EXPECT_EQ(counted.requests, 3U);
+  EXPECT_EQ(counted.passes, 4U) << "a chunk is one, whatever number of steps it took";
+  EXPECT_EQ(counted.tokens, 1002U);
+  EXPECT_EQ(counted.by_sequences[0], 4U);
+  EXPECT_GE(counted.passes_ns, 40'000'000U);
+  EXPECT_GE(counted.most_waited_us, 20'000U);
+  EXPECT_GE(counted.waited_us, counted.most_waited_us);
+}
+
 TEST_F(ExecutorTest, RefusesMoreThanMayWait) {
   make(2);
   Requester first(1), second(1), third(1);
@@ -115,6 +177,7 @@ TEST_F(ExecutorTest, RefusesMoreThanMayWait) {
   passes_.release();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(executor_->statistics().refused, 1U);
   EXPECT_THAT(refused.error().message, HasSubstr("2 forward passes wait"));
   waiting.join();
   EXPECT_TRUE(second_result);

@@ -81,6 +81,34 @@ TEST_F(ExecutorTest, WhoDecodesIsWokenBeforeThePieceAfterItsPass) {
   EXPECT_EQ(by, prompts_thread) << "who has the most to do leads";
 }
 
+TEST_F(ExecutorTest, OfTwoPromptsTheOneWhosePieceIsNextLeads) {
+  make();
+  Requester first(1), token(1), served(20), fresh(2000);
+  Result<void> results[4];
+  // Has had something, so that the other one's turn is first.
+  ASSERT_TRUE(executor_->run(served.request));
+  served.tokens.resize(2000);
+  served.request.tokens = served.tokens;
+  passes_.hold();
+  auto leader = run(first, results[0]);
+  passes_.await(2);
+  auto decoder = run(token, results[1]);
+  await_waiting(2);
+  auto older = run(served, results[2]);
+  await_waiting(3);
+  auto newer = run(fresh, results[3]);
+  await_waiting(4);
+  std::thread::id by;
+  passes_.on_layers = [&](const PassPiece&) {
+    if (by == std::thread::id()) by = std::this_thread::get_id();
+  };
+  const auto newers_thread = newer.get_id();
+  passes_.release();
+  for (std::jthread* thread : {&leader, &decoder, &older, &newer}) thread->join();
+  for (const auto& result : results) EXPECT_TRUE(result);
+  EXPECT_EQ(by, newers_thread);
+}
+
 TEST_F(ExecutorTest, APromptThatIsCancelledBetweenItsLayersEndsAndMakesWay) {
   make();
   passes_.layer_time = kOneAtATime;
