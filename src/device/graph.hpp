@@ -61,6 +61,7 @@ class Graph {
   /// In build: what was added to `nodes` since the last cut, or since the beginning, is a part of its own.
   void cut(const ggml_cgraph* nodes) { cuts_.push_back(ggml_graph_n_nodes(const_cast<ggml_cgraph*>(nodes))); }
 
+  std::uint32_t n_parts() const noexcept { return static_cast<std::uint32_t>(parts_.size()); }
   /// Bytes of scratch memory on the device.
   std::size_t scratch_size() const noexcept;
   /// Fails as Device::compute does.

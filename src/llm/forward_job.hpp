@@ -4,6 +4,7 @@
 // a time; the request's memory and what it names must outlive it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -85,6 +86,8 @@ struct PassPiece {
   ForwardJob* job;
   std::uint32_t n_tokens;  ///< the same until the piece ends
   std::uint32_t n_layers;
+  /// Once it is true, the run may end before those layers, also within one. Null: never.
+  const std::atomic<bool>* yield = nullptr;
 };
 
 }  // namespace driftwood

@@ -61,7 +61,7 @@ void settle(const PassSlice& slice, const Result<void>& done) {
 struct ModelPasses::State {
   /// Runs slices that can share a pass.
   Result<void> run(std::span<const PassSlice> slices);
-  Result<void> run(const PassPiece& piece, std::uint32_t end);
+  Result<void> run(const PassPiece& piece);
   /// What a pass over the slices reads, in the members below.
   PassInput input_of(std::span<const PassSlice> slices);
   Result<std::shared_ptr<TransformerGraph>> graph_of(const GraphShape& shape, const PassInput& input);
@@ -79,6 +79,7 @@ struct ModelPasses::State {
   std::mutex mutex;                       ///< of a pass, and of what follows
   GraphCache graphs{kGraphCacheBytes};
   std::shared_ptr<TransformerGraph> piece_graph;  ///< of the piece that is on its way through the layers, else null
+  std::uint32_t piece_parts = 0;                  ///< of that graph, that were run
 
   // Of the pass that is being made; kept for their memory.
   std::vector<PassSlice> order;
@@ -154,7 +155,7 @@ Result<std::shared_ptr<TransformerGraph>> ModelPasses::State::graph_of(const Gra
   return graphs.insert(wanted, std::move(made));
 }
 
-Result<void> ModelPasses::State::run(const PassPiece& piece, std::uint32_t end) {
+Result<void> ModelPasses::State::run(const PassPiece& piece) {
   const PassSlice slice{piece.job, piece.n_tokens};
   place = piece.job->request().outputs == Outputs::top_k ? LogitsPlace::delivered : LogitsPlace::bound;
   const PassInput input = input_of({&slice, 1});
@@ -162,8 +163,12 @@ Result<void> ModelPasses::State::run(const PassPiece& piece, std::uint32_t end) 
     GraphShape wanted = shape();
     wanted.by_layers = true;
     DW_TRY_ASSIGN(piece_graph, graph_of(wanted, input));
+    piece_parts = 0;
   }
-  return piece_graph->run_layers(input, piece.job->layers_done(), end, piece.job->request().cancel);
+  const std::uint32_t layers = std::min(model->hyperparameters().n_layer, piece.job->layers_done() + piece.n_layers);
+  DW_TRY_ASSIGN(piece_parts, piece_graph->run_parts(input, piece_parts, piece_graph->parts_of(layers),
+                                                    piece.job->request().cancel, piece.yield));
+  return {};
 }
 
 Result<void> ModelPasses::State::run(std::span<const PassSlice> slices) {
@@ -272,10 +277,9 @@ void ModelPasses::run(std::span<const PassSlice> slices) {
 void ModelPasses::run(const PassPiece& piece) {
   const std::lock_guard lock(state_->mutex);
   ForwardJob& job = *piece.job;
-  const std::uint32_t end = std::min(piece_layers(), job.layers_done() + piece.n_layers);
-  const Result<void> done = on(state_->model->device(), [&] { return state_->run(piece, end); });
-  if (done && end < piece_layers()) {
-    job.advance_layers(piece.n_tokens, end);
+  const Result<void> done = on(state_->model->device(), [&] { return state_->run(piece); });
+  if (done && state_->piece_parts < state_->piece_graph->n_parts()) {
+    job.advance_layers(piece.n_tokens, state_->piece_graph->layers_of(state_->piece_parts));
   } else {
     state_->piece_graph.reset();
     settle({&job, piece.n_tokens}, done);

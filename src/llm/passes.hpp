@@ -23,7 +23,8 @@ class Passes {
   virtual void run(std::span<const PassSlice> slices) = 0;
   /// Runs some more layers over a piece and advances its job, or fails it. Passes over other jobs may come in between,
   /// but no piece of another job unless this one's ends, fails or is given up. A job's results do not show that they
-  /// were cut. Only where piece_layers() says so.
+  /// were cut. Only where piece_layers() says so. A run that yields ends in time for others, and the next one goes on
+  /// from there, be it within a layer.
   virtual void run(const PassPiece& piece) = 0;
   /// The job's piece, which has had some layers, gets no more.
   virtual void give_up(const ForwardJob& job) noexcept = 0;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 
 #include "llm/graph/kv_spans.hpp"
@@ -271,6 +272,34 @@ TEST_P(ForwardBatch, GivesAPieceThatIsRunByLayersTheBitsOfOnePass) {
     }
     ASSERT_TRUE(job.result()) << job.result().error().to_string();
     EXPECT_TRUE(all_bytes(whole) == all_bytes(cut)) << "request " << i;
+  }
+}
+
+TEST_P(ForwardBatch, GivesAPieceThatYieldsWithinItsLayersTheBitsOfOnePass) {
+  constexpr std::uint32_t kTokens = 130;
+  for (const Outputs outputs : {Outputs::last, Outputs::none}) {
+    Sequence whole = make_sequence(1);
+    Sequence cut = make_sequence(1);
+    Sequence other = make_sequence(1);
+    const ForwardRequest whole_request = whole.request(tokens(1, 0, kTokens), outputs);
+    ForwardJob whole_job(whole_request);
+    ASSERT_TRUE(passes_->start(whole_job));
+    const PassSlice slice{&whole_job, kTokens};
+    pass({&slice, 1});
+
+    const ForwardRequest cut_request = cut.request(tokens(1, 0, kTokens), outputs);
+    ForwardJob job(cut_request);
+    ASSERT_TRUE(passes_->start(job));
+    const std::atomic<bool> yield{true};
+    std::uint32_t runs = 0;
+    for (; !job.ended(); ++runs) {
+      ASSERT_LT(job.layers_done(), passes_->piece_layers());
+      passes_->run(PassPiece{&job, kTokens, passes_->piece_layers(), &yield});
+      fill(other, 1, 1);
+    }
+    ASSERT_TRUE(job.result()) << job.result().error().to_string();
+    EXPECT_GT(runs, passes_->piece_layers());
+    EXPECT_TRUE(all_bytes(whole) == all_bytes(cut));
   }
 }
 

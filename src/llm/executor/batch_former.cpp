@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace driftwood {
 
@@ -135,11 +136,14 @@ std::optional<PassPiece> BatchFormer::piece() {
     // Some were small, and in the pass.
     std::erase_if(long_, [](const ForwardJob* other) { return other->ended(); });
     job = foremost();
+    yielded_ = false;
     if (job == nullptr) return piece_;
   }
   const std::uint32_t n_tokens = begun_ != nullptr ? begun_->piece() : tokens_of_new_piece(*job);
-  const std::uint32_t n_layers = slices_.empty() ? pace_.layers_within(n_tokens, std::min(kStepUs, spare_us()))
-                                                 : pace_.layers(n_tokens, share_of(*job));
+  // A layer that made way was allowed before.
+  const std::uint32_t n_layers = yielded_          ? 1
+                                 : slices_.empty() ? pace_.layers_within(n_tokens, std::min(kStepUs, spare_us()))
+                                                   : pace_.layers(n_tokens, share_of(*job));
   if (n_layers == 0) return piece_;
   if (begun_ == nullptr) charge({job, n_tokens});
   piece_layers_done_ = job->layers_done();
@@ -152,8 +156,11 @@ void BatchFormer::note(double us) {
 }
 
 void BatchFormer::note_piece(double us) {
-  // The first layers of a piece may come with the making of its graph; those that failed say nothing.
-  if (piece_layers_done_ == 0 || !piece_->job->result()) return;
+  const ForwardJob& job = *piece_->job;
+  const bool fell_short = job.piece() != 0 && job.layers_done() != piece_layers_done_ + piece_->n_layers;
+  const bool went_on_within = std::exchange(yielded_, fell_short);
+  // The first layers of a piece may come with the making of its graph; parts of layers, and what failed, say nothing.
+  if (piece_layers_done_ == 0 || fell_short || went_on_within) return;
   pace_.note_piece(piece_->n_tokens, piece_->n_layers, us);
 }
 

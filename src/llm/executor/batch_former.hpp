@@ -79,6 +79,7 @@ class BatchFormer {
   ForwardJob* begun_ = nullptr;          ///< whose piece is on its way
   std::optional<PassPiece> piece_;       ///< the last one
   std::uint32_t piece_layers_done_ = 0;  ///< that it had before
+  bool yielded_ = false;                 ///< it ended before it had all its layers
   std::vector<ForwardJob*> short_;
   std::vector<ForwardJob*> long_;
   std::vector<ForwardJob*> small_;

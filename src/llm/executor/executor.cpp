@@ -78,6 +78,7 @@ Result<Executor::Ticket*> Executor::enter(const ForwardRequest& request) {
   ticket->entered = Clock::now();
   ticket->signal.store(Ticket::wait, std::memory_order_relaxed);
   waiting_.push_back(ticket);
+  came_.store(true, std::memory_order_relaxed);
   if (std::erase(expected_, request.memory) != 0 && expected_.empty()) arrived_.notify_one();
   return ticket;
 }
@@ -139,6 +140,7 @@ bool Executor::in_use(const Import* memory) const {
 
 void Executor::admit(std::unique_lock<std::mutex>& lock) {
   const std::size_t before = active_.size();
+  came_.store(false, std::memory_order_relaxed);
   for (std::size_t i = 0; i < waiting_.size();) {
     // A Context is one request's at a time: its header says where the next one begins.
     if (waiting_[i]->memory != nullptr && in_use(waiting_[i]->memory)) {
@@ -182,6 +184,8 @@ void Executor::run_pass(std::unique_lock<std::mutex>& lock) {
   const auto end = Clock::now();
   if (!slices.empty()) former_.note(microseconds_between(begin, end));
   piece_ = former_.piece();
+  // Several layers beside a pass are no longer than they may be, and those who decode are always back before they end.
+  if (piece_ && (slices.empty() || piece_->n_layers == 1)) piece_->yield = &came_;
   lock.lock();
   last_took_ = Clock::duration::zero();
   if (slices.empty()) return;

@@ -7,10 +7,12 @@
 // Those whose requests ended with the last pass are likely to be back at once: the
 // leader waits for them for a fraction of what that pass took, so that threads in lock
 // step really share their passes. They are woken before a piece of a prompt is run.
+// A piece makes way within a layer, too, when another request comes.
 //
 // Any thread may call. The Passes must outlive it, and so it must its callers.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -74,8 +76,9 @@ class Executor {
   std::vector<Ticket*> active_;          ///< started; only the leader touches their jobs
   std::vector<const Import*> expected_;  ///< whose requests ended with the last pass and that are not back yet
   bool led_ = false;
-  Clock::time_point last_end_;    ///< of a pass
-  Clock::duration last_took_{0};  ///< that pass and the piece after it
+  std::atomic<bool> came_{false};  ///< a request since the last ones were admitted; changed with mutex_ held
+  Clock::time_point last_end_;     ///< of a pass
+  Clock::duration last_took_{0};   ///< that pass and the piece after it
   ExecutorStatistics statistics_;
 
   // The leader's.

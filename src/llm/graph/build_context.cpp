@@ -4,6 +4,12 @@
 
 namespace driftwood {
 
+void may_end_part(const BuildContext& build, std::initializer_list<ggml_tensor*> tensors) {
+  if (build.cut_layers == nullptr) return;
+  for (ggml_tensor* tensor : tensors) ggml_build_forward_expand(build.nodes, tensor);
+  build.cut_layers->cut(build.nodes);
+}
+
 ggml_tensor* weight_of(const BuildContext& build, std::uint32_t layer, std::string_view name) {
   return build.model->layer_weight(layer, fmt::format("{}.weight", name));
 }

@@ -8,8 +8,10 @@
 
 #include <compare>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
+#include "device/graph.hpp"
 #include "llm/context.hpp"
 #include "llm/graph/products.hpp"
 #include "model/model.hpp"
@@ -46,7 +48,11 @@ struct BuildContext {
   ggml_tensor* positions = nullptr;    ///< i32 [n_tokens]
   ggml_tensor* output_rows = nullptr;  ///< i32 [n_outputs]: which tokens get logits; null where all do, or none
   Products* products = nullptr;
+  Graph* cut_layers = nullptr;  ///< whose parts end within layers, too; null: they do not
 };
+
+/// A place within a layer where a part may end: what comes after it needs these tensors and no others.
+void may_end_part(const BuildContext& build, std::initializer_list<ggml_tensor*> tensors);
 
 /// "blk.L.NAME.weight".
 ggml_tensor* weight_of(const BuildContext& build, std::uint32_t layer, std::string_view name);

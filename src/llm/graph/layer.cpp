@@ -51,6 +51,7 @@ ggml_tensor* feed_forward(const BuildContext& build, std::uint32_t layer, ggml_t
     gate = biased(build, rows[0], layer, "ffn_gate", model.ffn_bias);
     up = biased(build, rows[1], layer, "ffn_up", model.ffn_bias);
   }
+  may_end_part(build, {gate, up});
   Activations active = build.products->gated(gate, up);
   return add_block(build, active, layer, "ffn_down", model.ffn_bias, "post_ffw_norm", residual);
 }
@@ -68,6 +69,7 @@ ggml_tensor* transformer_layer(const BuildContext& build, KvAccess& kv, std::uin
   }
   Activations heads = build.products->rows(attended);
   residual = add_block(build, heads, layer, "attn_output", model.attn_output_bias, "post_attention_norm", residual);
+  may_end_part(build, {residual});
   return feed_forward(build, layer, residual);
 }
 

@@ -55,8 +55,15 @@ Result<void> TransformerGraph::build(const Model& model, Graph& graph, ggml_cont
   tokens_ = input(shape_.n_tokens);
   positions_ = input(shape_.n_tokens);
   if (shape_.n_outputs != 0 && shape_.n_outputs != shape_.n_tokens) output_rows_ = input(shape_.n_outputs);
-  const BuildContext build{context, nodes,      &model,       &model.hyperparameters(),
-                           shape_,  positions_, output_rows_, &products_};
+  const BuildContext build{context,
+                           nodes,
+                           &model,
+                           &model.hyperparameters(),
+                           shape_,
+                           positions_,
+                           output_rows_,
+                           &products_,
+                           layer_parts_ == 1 ? nullptr : &graph};
   DW_TRY(access_->begin(build, graph, first.sequences));
 
   ggml_tensor* residual = embed(build, tokens_);
@@ -113,14 +120,23 @@ Result<void> TransformerGraph::run(const PassInput& input, const std::atomic<boo
   return access_->finish(run());
 }
 
-Result<void> TransformerGraph::run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end,
-                                          const std::atomic<bool>* cancel) {
+Result<std::uint32_t> TransformerGraph::run_parts(const PassInput& input, std::uint32_t begin, std::uint32_t end,
+                                                  const std::atomic<bool>* cancel, const std::atomic<bool>* yield) {
+  std::uint32_t part = begin;
   const auto run = [&]() -> Result<void> {
     if (begin == 0) DW_TRY(set_inputs(input));
     DW_TRY(point_at(input));
-    return begin == 0 && end == n_layer_ ? graph_->run(cancel) : graph_->run_parts(begin, end, cancel);
+    if (yield == nullptr) {
+      part = end;
+      return begin == 0 && end == n_parts() ? graph_->run(cancel) : graph_->run_parts(begin, end, cancel);
+    }
+    do {
+      DW_TRY(graph_->run_parts(part, part + 1, cancel));
+    } while (++part < end && !yield->load(std::memory_order_relaxed));
+    return {};
   };
-  return access_->finish(run());
+  DW_TRY(access_->finish(run()));
+  return part;
 }
 
 Result<std::span<const float>> TransformerGraph::host_logits() {

@@ -32,10 +32,18 @@ class TransformerGraph {
 
   /// Runs the pass over input that has the graph's shape. Fails as Graph::run does.
   Result<void> run(const PassInput& input, const std::atomic<bool>* cancel);
-  /// Of a shape by layers: runs those from number `begin` to before `end`, and with the last one what comes after it.
-  /// The first ones come first, and with the same input for all. Fails as Graph::run does.
-  Result<void> run_layers(const PassInput& input, std::uint32_t begin, std::uint32_t end,
-                          const std::atomic<bool>* cancel);
+  /// Of a shape by layers, which is run by parts: each is a layer, or of a large pass less. The last one has what comes
+  /// after the layers.
+  std::uint32_t n_parts() const noexcept { return graph_->n_parts(); }
+  /// Parts before so many layers have ended, and layers that have ended with so many parts.
+  std::uint32_t parts_of(std::uint32_t n_layers) const noexcept {
+    return n_layers == n_layer_ ? n_parts() : n_layers * layer_parts_;
+  }
+  std::uint32_t layers_of(std::uint32_t n_parts) const noexcept { return n_parts / layer_parts_; }
+  /// Runs parts from number `begin` to before `end`, or, once `*yield` is true, at least one. The first ones come
+  /// first, and with the same input for all. The next one's number. Fails as Graph::run does.
+  Result<std::uint32_t> run_parts(const PassInput& input, std::uint32_t begin, std::uint32_t end,
+                                  const std::atomic<bool>* cancel, const std::atomic<bool>* yield);
 
   /// The logits of the last run, for LogitsPlace::host; until the next run.
   Result<std::span<const float>> host_logits();
@@ -43,10 +51,14 @@ class TransformerGraph {
   std::size_t scratch_size() const noexcept { return graph_->scratch_size(); }
 
  private:
+  /// Of fewer tokens, a layer takes not so long that it had to be cut, and to start more parts would show.
+  static constexpr std::uint32_t kTokensOfCutLayers = 128;
+
   TransformerGraph(const Model& model, const GraphShape& shape, std::unique_ptr<KvAccess> access,
                    const PackedWeights* packed)
       : shape_(shape),
         n_layer_(model.hyperparameters().n_layer),
+        layer_parts_(shape.by_layers && shape.n_tokens >= kTokensOfCutLayers ? 3 : 1),
         host_addresses_(model.device().info().capabilities.host_addresses),
         access_(std::move(access)),
         products_(model.hyperparameters(), packed, model.device().info().capabilities.bf16_products_from,
@@ -61,7 +73,8 @@ class TransformerGraph {
 
   GraphShape shape_;
   std::uint32_t n_layer_;
-  bool host_addresses_;  ///< of the device's tensors
+  std::uint32_t layer_parts_;  ///< of each but the last layer, which may have fewer
+  bool host_addresses_;        ///< of the device's tensors
   std::unique_ptr<KvAccess> access_;
   Products products_;
   DeliveryNode delivery_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "unit/executor/batch_former_fixture.hpp"
@@ -103,6 +104,40 @@ TEST_F(BatchFormerTest, WhoComesWhileALargeChunkIsOnItsWayWaitsForOneLayerAndHas
   EXPECT_NEAR(pieces / (100 * 10e3), 0.5, 0.1);
 }
 
+TEST_F(BatchFormerTest, TheRestOfALayerThatMadeWayComesWithTheNextPass) {
+  Requester decoder(1), prompt(100000);
+  pass({&prompt});
+  pass({&prompt});
+  ASSERT_EQ(jobs_[&prompt]->piece(), 512U);
+  for (piece_us_ = 0; piece_us_ == 0;) pass({&decoder, &prompt});
+  // One more layer is allowed; it makes way, ends, and is paid for.
+  std::optional<PassPiece> piece;
+  std::vector<std::unique_ptr<ForwardJob>> decoded;
+  const auto next = [&] {
+    decoded.push_back(std::make_unique<ForwardJob>(decoder.request));
+    ForwardJob* const list[] = {decoded.back().get(), jobs_[&prompt].get()};
+    former_.next(list, now_);
+    decoded.back()->advance(1);
+    former_.note(decode_us_);
+    piece = former_.piece();
+    wait(decode_us_);
+  };
+  for (int i = 0; i < 20 && !piece; ++i) next();
+  ASSERT_TRUE(piece);
+  const std::uint32_t before = piece->job->layers_done();
+  piece->job->advance_layers(512, before);
+  former_.note_piece(20e3);
+  next();
+  ASSERT_TRUE(piece);
+  EXPECT_EQ(piece->n_layers, 1U);
+  piece->job->advance_layers(512, before + 1);
+  former_.note_piece(30e3);
+  for (int i = 0; i < 9; ++i) {
+    next();
+    EXPECT_FALSE(piece) << i;
+  }
+}
+
 TEST_F(BatchFormerTest, PiecesBesideDecodersArePowersOfTwo) {
   Requester decoder(1), prompt(1'000'000);
   for (int i = 0; i < 5; ++i) pass({&decoder});
@@ -174,22 +209,36 @@ TEST_F(BatchFormerTest, OnlyWhatIsAPieceOnItsWayIsMeasured) {
   Requester decoder(1), prompt(100000);
   for (int i = 0; i < 5; ++i) pass({&decoder});
   for (int i = 0; i < 50; ++i) pass({&decoder, &prompt});
-  // One that failed at once, and beginnings with which graphs are made.
-  const auto step = [&](double us, bool fails) {
-    former_.note(10e3);
+  const auto run = [&](ForwardJob& job, double us, const auto& end) {
+    ForwardJob decoded(decoder.request);
+    ForwardJob* const list[] = {&decoded, &job};
+    former_.next(list, now_);
+    decoded.advance(1);
+    former_.note(decode_us_);
     const auto piece = former_.piece();
     ASSERT_TRUE(piece);
-    if (fails) piece->job->fail({ErrorCode::device_lost, "Gone.", {}});
+    end(*piece);
     former_.note_piece(us);
   };
-  const std::vector<Requester*> both = {&decoder, &prompt};
+  const auto ends = [](const PassPiece& piece) {
+    piece.job->advance_layers(piece.n_tokens, piece.job->layers_done() + piece.n_layers);
+  };
+  const auto fails = [](const PassPiece& piece) { piece.job->fail({ErrorCode::device_lost, "Gone.", {}}); };
+  const auto yields = [](const PassPiece& piece) {
+    piece.job->advance_layers(piece.n_tokens, piece.job->layers_done());
+  };
   for (int i = 0; i < 20; ++i) {
-    std::vector<std::unique_ptr<ForwardJob>> jobs;
-    for (Requester* requester : both) jobs.push_back(std::make_unique<ForwardJob>(requester->request));
-    if (i % 2 == 0) jobs[1]->advance_layers(16, 3);
-    ForwardJob* const list[] = {jobs[0].get(), jobs[1].get()};
-    former_.next(list, now_);
-    step(i % 2 == 0 ? 1 : 1e6, i % 2 == 0);
+    ForwardJob begun(prompt.request), failed(prompt.request), cut(prompt.request);
+    failed.advance_layers(16, 3);
+    run(failed, 1, fails);
+    // With the making of its graph.
+    run(begun, 1e6, [&](const PassPiece& piece) {
+      EXPECT_EQ(piece.n_layers, 3U) << "of its own, not what was left of the one before";
+      ends(piece);
+    });
+    cut.advance_layers(16, 3);
+    run(cut, 1, yields);
+    run(cut, 1, ends);  // what was left of the layer
   }
   jobs_.clear();
   for (int i = 0; i < 20; ++i) {

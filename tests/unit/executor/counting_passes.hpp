@@ -56,6 +56,10 @@ class CountingPasses final : public Passes {
     std::this_thread::sleep_for(layer_time * piece.n_layers);
     if (on_layers) on_layers(piece);
     on_its_way_ = nullptr;
+    if (yields && piece.yield != nullptr && *piece.yield) {
+      on_its_way_ = &job;
+      return job.advance_layers(piece.n_tokens, job.layers_done());
+    }
     if (failing == job.request().memory) return job.fail({ErrorCode::device_lost, "Gone.", {}});
     if (end != kLayers) on_its_way_ = &job;
     if (end != kLayers) return job.advance_layers(piece.n_tokens, end);
@@ -92,6 +96,7 @@ class CountingPasses final : public Passes {
   std::function<void()> on_pass;
   std::function<void(const PassPiece&)> on_layers;
   std::chrono::microseconds layer_time{0};  ///< of a piece
+  bool yields = false;                      ///< within the first of a piece's layers that it is asked to in
 
  private:
   void note(std::vector<Slice> pass) {

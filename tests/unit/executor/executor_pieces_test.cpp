@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "unit/executor/executor_fixture.hpp"
 
@@ -32,6 +33,29 @@ TEST_F(ExecutorTest, AShortRequestIsServedBetweenTheLayersOfALargePrompt) {
   thread.join();
   EXPECT_TRUE(token_result);
   EXPECT_THAT(sizes(), ElementsAre(1, 512));
+}
+
+TEST_F(ExecutorTest, AShortRequestIsServedWithinALayerOfAPromptThatIsAlone) {
+  make();
+  passes_.layer_time = kOneAtATime;
+  passes_.yields = true;
+  Requester prompt(512), token(1);
+  Result<void> token_result;
+  std::jthread thread;
+  const ForwardJob* job = nullptr;
+  passes_.on_layers = [&](const PassPiece& piece) {
+    job = piece.job;
+    if (piece.job->layers_done() != 2 || thread.joinable()) return;
+    thread = run(token, token_result);
+    await_waiting(2);
+  };
+  std::vector<std::uint32_t> layers;
+  passes_.on_pass = [&] { layers.push_back(job->layers_done()); };
+  ASSERT_TRUE(executor_->run(prompt.request));
+  thread.join();
+  EXPECT_TRUE(token_result);
+  EXPECT_THAT(sizes(), ElementsAre(1, 512));
+  EXPECT_EQ(layers.front(), 2U);
 }
 
 TEST_F(ExecutorTest, ASmallPromptIsServedBetweenTheLayersOfALargeOne) {
