@@ -2,8 +2,6 @@
 #include "llm/graph/packed_cache.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -12,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "support/pipe.hpp"
+#include "support/processes.hpp"
 
 namespace driftwood {
 namespace {
@@ -122,38 +120,24 @@ TEST_F(PackedCacheTest, FilesOfOlderVersionsGoWithTheFirstOfANewerOne) {
 }
 
 TEST_F(PackedCacheTest, ProcessesThatKeepTheSameAtOnceMapOneFile) {
-  constexpr int kProcesses = 4;
-  testing::Pipe go, mapped, changed;
   const PackedCache cache = open();
-  std::vector<pid_t> children;
-  for (int i = 0; i < kProcesses; ++i) {
-    children.push_back(::fork());
-    if (children.back() != 0) continue;
-    ::alarm(60);
-    go.only_wait();
-    mapped.only_tell();
-    changed.only_wait();
-    if (!go.wait() || !cache.store(key_, bytes_)) ::_exit(1);
+  const testing::Processes processes(4, [&](const auto& meet) {
+    meet();
+    if (!cache.store(key_, bytes_)) return 1;
     const auto own = cache.load(key_, kSize);
-    if (own == nullptr || !std::ranges::equal(own->bytes(), bytes_)) ::_exit(2);
-    if (!mapped.tell() || !changed.wait()) ::_exit(3);
-    ::_exit(own->bytes().back() == std::byte{0x55} ? 0 : 4);
-  }
-  go.only_tell();
-  mapped.only_wait();
-  changed.only_tell();
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(go.tell());
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(mapped.wait());
+    if (own == nullptr || !std::ranges::equal(own->bytes(), bytes_)) return 2;
+    meet();
+    return own->bytes().back() == std::byte{0x55} ? 0 : 3;
+  });
+  processes.await_all();
+  processes.go_on();
+  processes.await_all();
   EXPECT_EQ(names(), std::vector<std::string>{file().filename()});
   // What is written into the file is seen by all that have it mapped, and by nobody else.
   ASSERT_NE(bytes_.back(), std::byte{0x55});
   overwrite(fs::file_size(file()) - 1, 0x55);
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(changed.tell());
-  for (const pid_t child : children) {
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
-  }
+  processes.go_on();
+  processes.expect_all_went_well();
 }
 
 TEST_F(PackedCacheTest, AFolderThatOthersMayWriteOrThatIsNoneIsRefused) {

@@ -2,8 +2,6 @@
 #include "llm/graph/packed_weights.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -11,7 +9,7 @@
 #include <vector>
 
 #include "core/hash.hpp"
-#include "support/pipe.hpp"
+#include "support/processes.hpp"
 #include "support/temporary_folder.hpp"
 #include "tools/random_model.hpp"
 
@@ -19,7 +17,6 @@ namespace driftwood {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::Pipe;
 
 class PackedWeightsOfAFile : public ::testing::Test {
  protected:
@@ -60,41 +57,25 @@ class PackedWeightsOfAFile : public ::testing::Test {
 };
 
 TEST_F(PackedWeightsOfAFile, AreTheSameInAllProcessesThatPackAtOnceAndTheFileStaysAsItWas) {
-  constexpr int kProcesses = 3;
   const Hash file_before = hash_file(path_).value();
   const auto written = fs::last_write_time(path_);
   fs::permissions(path_, fs::perms::owner_read);
-  Pipe go, packed, end;
-  std::vector<pid_t> children;
-  for (int i = 0; i < kProcesses; ++i) {
-    children.push_back(::fork());
-    if (children.back() != 0) continue;
-    ::alarm(60);
-    go.only_wait();
-    packed.only_tell();
-    end.only_wait();
+  const testing::Processes processes(3, [&](const auto& meet) {
     const Hash wanted = open({}).hash();
-    if (!go.wait()) ::_exit(1);
+    meet();
     const Opened own = open(cache_);
-    if (own.weights->bytes() == 0 || own.hash() != wanted) ::_exit(2);
-    // All have their weights mapped at the same time.
-    if (!packed.tell() || !end.wait()) ::_exit(3);
-    ::_exit(own.hash() == wanted ? 0 : 4);
-  }
-  go.only_tell();
-  packed.only_wait();
-  end.only_tell();
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(go.tell());
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(packed.wait());
+    if (own.weights->bytes() == 0 || own.hash() != wanted) return 1;
+    meet();  // all have their weights mapped at the same time
+    return own.hash() == wanted ? 0 : 2;
+  });
+  processes.await_all();
+  processes.go_on();
+  processes.await_all();
   EXPECT_EQ(std::distance(fs::directory_iterator(cache_), {}), 1);
   // Whose file is removed keeps what it has mapped.
   fs::remove_all(cache_);
-  for (int i = 0; i < kProcesses; ++i) ASSERT_TRUE(end.tell());
-  for (const pid_t child : children) {
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0) << "exit status " << WEXITSTATUS(status);
-  }
+  processes.go_on();
+  processes.expect_all_went_well();
 
   EXPECT_EQ(hash_file(path_).value(), file_before);
   EXPECT_EQ(fs::last_write_time(path_), written);

@@ -13,8 +13,19 @@
 
 namespace driftwood::cpu {
 
-/// Results of all query heads of tokens. Those of a piece's tokens for a chunk lie together: the values of all, then
-/// the maxima, then the sums.
+namespace {
+
+/// Partials of rows lie together: the values of all, then the maxima, then the sums. So many floats of `n_rows`.
+std::size_t partial_floats(std::size_t n_rows, std::uint32_t head_dim) { return n_rows * (head_dim + 2); }
+/// Those of `n_rows` that lie at `values`, from a row on.
+Partials partials_at(float* values, std::size_t n_rows, std::uint32_t head_dim, std::uint32_t row) {
+  float* maximum = values + n_rows * head_dim;
+  return {values + std::size_t{row} * head_dim, maximum + row, maximum + n_rows + row};
+}
+
+}  // namespace
+
+/// Results of all query heads of tokens. Those of a piece's tokens for a chunk lie together.
 class PartialStore {
  public:
   void resize(const AttentionHeads& heads, std::uint32_t n_tokens) {
@@ -24,18 +35,15 @@ class PartialStore {
   }
   /// Those of `n_tokens` that begin with token `number`, from a query row on.
   Partials at(std::uint32_t number, std::uint32_t n_tokens, std::uint32_t row = 0) {
-    const std::size_t n_rows = std::size_t{n_tokens} * heads_.n_head;
-    float* values = floats_.data() + stride(number);
-    float* maximum = values + n_rows * heads_.head_dim;
-    return {values + std::size_t{row} * heads_.head_dim, maximum + row, maximum + n_rows + row};
+    return partials_at(floats_.data() + stride(number), rows(n_tokens), heads_.head_dim, row);
   }
 
   /// Floats of so many tokens.
-  std::size_t stride(std::uint32_t n_tokens) const {
-    return std::size_t{n_tokens} * heads_.n_head * (heads_.head_dim + 2);
-  }
+  std::size_t stride(std::uint32_t n_tokens) const { return partial_floats(rows(n_tokens), heads_.head_dim); }
 
  private:
+  std::size_t rows(std::uint32_t n_tokens) const { return std::size_t{n_tokens} * heads_.n_head; }
+
   AttentionHeads heads_;
   std::vector<float> floats_;
 };
@@ -155,15 +163,13 @@ class TaskMemory {
   /// Of one of kMergeGroup chunks, from a query row on.
   Partials chunk(std::uint32_t number, std::uint32_t row = 0) { return partials(kChunks + number, row); }
   /// Floats from one chunk's partials to the next one's.
-  std::size_t stride() const { return std::size_t{n_rows_} * (head_dim_ + 2); }
+  std::size_t stride() const { return partial_floats(n_rows_, head_dim_); }
 
  private:
   static constexpr std::uint32_t kAll = 0, kGroup = 1, kChunks = 2;
 
   Partials partials(std::uint32_t number, std::uint32_t row = 0) {
-    float* values = partials_.data() + number * stride();
-    float* maximum = values + std::size_t{n_rows_} * head_dim_;
-    return {values + std::size_t{row} * head_dim_, maximum + row, maximum + n_rows_ + row};
+    return partials_at(partials_.data() + number * stride(), n_rows_, head_dim_, row);
   }
 
   std::uint32_t n_rows_ = 0;

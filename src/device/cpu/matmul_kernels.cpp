@@ -313,7 +313,7 @@ HWY_INLINE void multiply_tokens(const ProductArgs& args, std::size_t row, std::u
       const std::int32_t* sums = activations_of(t).half_sums() + std::size_t{2} * b;
       for (std::uint32_t v = 0; v < kRowVectors; ++v) {
         first[t][v] = hn::Set(di, -kBias * (kByHalves ? sums[0] : sums[0] + sums[1]));
-        second[t][v] = hn::Set(di, -kBias * sums[1]);
+        if constexpr (kByHalves) second[t][v] = hn::Set(di, -kBias * sums[1]);
       }
     }
     const BlockBytes bytes{x + std::size_t{b} * kBlock, args.token_bytes};
