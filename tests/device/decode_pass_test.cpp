@@ -5,50 +5,30 @@
 #include <algorithm>
 #include <optional>
 
-#include "device/mirror/mirror_cache.hpp"
-#include "device/null/null_device.hpp"
 #include "llm/passes.hpp"
+#include "mirrored_model.hpp"
 #include "support/sequence.hpp"
-#include "support/temporary_folder.hpp"
-#include "tools/random_model.hpp"
 
 namespace driftwood {
 namespace {
 
 using namespace driftwood::testing;
 
-class DecodePasses : public ::testing::Test {
+class DecodePasses : public MirroredModel {
  protected:
-  static constexpr std::uint32_t kCtx = 400;
-
-  struct Side {
-    std::shared_ptr<NullDeviceControl> control;
-    std::unique_ptr<Device> device;
-    std::shared_ptr<const Model> model;
+  struct Side : OnDevice {
     std::unique_ptr<ModelPasses> passes;
-
-    MirrorUse use() const { return device->mirrors()->use(); }
   };
 
   void SetUp() override {
-    if (const auto watch = PageWatch::create(); !watch) GTEST_SKIP() << watch.error().to_string();
-    path_ = folder_.path() / "model.gguf";
-    RandomModelOptions options = representative_options("llama");
-    options.n_embd = 128;
-    options.head_dim = 64;
-    options.block_biases = false;  // which no decoder knows
-    ASSERT_TRUE(write_random_model(options, path_));
-    tokens_ = random_tokens(2 * kCtx, options.n_vocab);
+    MirroredModel::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     plain_ = open(0);
   }
 
   /// A device with a decoder, whose mirrors have room for so many chunks; 0: it has none.
   Side open(std::size_t chunks, bool decoder = true) const {
-    Side side;
-    side.control = std::make_shared<NullDeviceControl>(
-        NullDeviceOptions{.host_kernels = false, .mirror_chunks = chunks, .decoder = decoder});
-    side.device = value_of(create_null_device(side.control));
-    side.model = open_model(path_, *side.device);
+    Side side{open_model_on(chunks, decoder), nullptr};
     side.passes = value_of(ModelPasses::create(side.model, {}));
     return side;
   }
@@ -100,9 +80,6 @@ class DecodePasses : public ::testing::Test {
     EXPECT_TRUE(std::equal(a.logits(), a.logits() + sizeof(float), b.logits())) << "logits after " << n_tokens;
   }
 
-  TemporaryFolder folder_;
-  std::filesystem::path path_;
-  std::vector<Token> tokens_;
   Side plain_;
 };
 

@@ -5,49 +5,31 @@
 #include <algorithm>
 #include <optional>
 
-#include "device/mirror/mirror_cache.hpp"
-#include "device/null/null_device.hpp"
+#include "mirrored_model.hpp"
 #include "support/sequence.hpp"
-#include "support/temporary_folder.hpp"
-#include "tools/random_model.hpp"
 
 namespace driftwood {
 namespace {
 
 using namespace driftwood::testing;
 
-class MirroredForward : public ::testing::Test {
+class MirroredForward : public MirroredModel {
  protected:
-  static constexpr std::uint32_t kCtx = 400;
   static constexpr std::size_t kMirrorChunk = 64 * kKiB;  ///< the null device's
 
-  struct Side {
-    std::shared_ptr<NullDeviceControl> control;
-    std::unique_ptr<Device> device;
-    std::shared_ptr<const Model> model;
+  struct Side : OnDevice {
     std::unique_ptr<Forward> forward;
   };
 
   void SetUp() override {
-    if (const auto watch = PageWatch::create(); !watch) GTEST_SKIP() << watch.error().to_string();
-    path_ = folder_.path() / "model.gguf";
-    RandomModelOptions options = representative_options("llama");
-    options.n_embd = 128;
-    options.head_dim = 64;
-    ASSERT_TRUE(write_random_model(options, path_));
+    MirroredModel::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     plain_ = open(0);
     mirrored_ = open(64);
-    tokens_ = random_tokens(kCtx, options.n_vocab);
   }
 
   Side open(std::size_t chunks) const {
-    NullDeviceOptions options;
-    options.host_kernels = false;
-    options.mirror_chunks = chunks;
-    Side side;
-    side.control = std::make_shared<NullDeviceControl>(options);
-    side.device = value_of(create_null_device(side.control));
-    side.model = open_model(path_, *side.device);
+    Side side{open_model_on(chunks, false), nullptr};
     side.forward = value_of(Forward::create(side.model));
     return side;
   }
@@ -55,13 +37,10 @@ class MirroredForward : public ::testing::Test {
   std::vector<float> run(const Side& side, Sequence& sequence, std::size_t first, std::size_t n) const {
     return copy(sequence.run(*side.forward, std::span(tokens_).subspan(first, n)));
   }
-  MirrorUse use() const { return mirrored_.device->mirrors()->use(); }
+  MirrorUse use() const { return mirrored_.use(); }
 
-  TemporaryFolder folder_;
-  std::filesystem::path path_;
   Side plain_;
   Side mirrored_;
-  std::vector<Token> tokens_;
 };
 
 /// The rows of both, after a header that differs by no byte either.
@@ -238,7 +217,7 @@ TEST_F(MirroredForward, AFullCacheGivesTheMemoryOfWhoWaitedLongest) {
   Sequence expected(*plain_.model, kCtx);
   run(small, first, 0, 200);
   EXPECT_EQ(run(small, second, 3, 200), run(plain_, expected, 3, 200));
-  const MirrorUse use = small.device->mirrors()->use();
+  const MirrorUse use = small.use();
   EXPECT_EQ(use.evictions, 1);
   EXPECT_EQ(use.maps, use.chunks) << "what was mapped for the first was mapped anew for the second";
 }
@@ -256,8 +235,8 @@ TEST_F(MirroredForward, ASmallBudgetEvictsWhoWaitedLongest) {
       ASSERT_EQ(run(small, sequences[i], done + i, 100), run(plain_, expected[i], done + i, 100));
     }
   }
-  EXPECT_GT(small.device->mirrors()->use().evictions, 0);
-  EXPECT_LE(small.device->mirrors()->use().chunks, 5);
+  EXPECT_GT(small.use().evictions, 0);
+  EXPECT_LE(small.use().chunks, 5);
 }
 
 TEST_F(MirroredForward, WhatDoesNotFitTheBudgetIsReadWhereItLies) {
@@ -272,7 +251,7 @@ TEST_F(MirroredForward, WhatDoesNotFitTheBudgetIsReadWhereItLies) {
     ASSERT_EQ(run(tiny, sequence, first, n), run(plain_, plain, first, n)) << keep;
     expect_same_rows(sequence, plain, keep + n);
   }
-  EXPECT_LE(tiny.device->mirrors()->use().chunks, 2);
+  EXPECT_LE(tiny.use().chunks, 2);
 }
 
 TEST_F(MirroredForward, WhatCannotFitTakesNobodysRoom) {
@@ -281,9 +260,9 @@ TEST_F(MirroredForward, WhatCannotFitTakesNobodysRoom) {
   Sequence large(*tiny.model, kCtx);
   run(tiny, small, 0, 50);
   run(tiny, large, 0, 300);
-  EXPECT_EQ(tiny.device->mirrors()->use().evictions, 0);
+  EXPECT_EQ(tiny.use().evictions, 0);
   run(tiny, small, 50, 1);
-  EXPECT_EQ(tiny.device->mirrors()->use().copied_in, 0);
+  EXPECT_EQ(tiny.use().copied_in, 0);
 }
 
 TEST_F(MirroredForward, APassThatFailsLetsGoOfItsMirror) {
@@ -296,7 +275,7 @@ TEST_F(MirroredForward, APassThatFailsLetsGoOfItsMirror) {
     // Another takes its room while it lives, and again when it is gone.
     Sequence other(*small.model, kCtx);
     run(small, other, 0, 150);
-    EXPECT_EQ(small.device->mirrors()->use().evictions, 1);
+    EXPECT_EQ(small.use().evictions, 1);
     small.control->fail_computes(1, ErrorCode::internal);
     ASSERT_FALSE(small.forward->run(other.request(std::span(tokens_).first(1))));
   }
