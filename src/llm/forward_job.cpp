@@ -28,7 +28,7 @@ Result<void> check_memory(const ForwardRequest& request) {
   return {};
 }
 
-Result<void> check_tokens(std::span<const Token> tokens, const CheckedContext& context, std::uint32_t n_vocab) {
+Result<void> check_room(std::span<const Token> tokens, const CheckedContext& context) {
   if (tokens.empty()) return fail(ErrorCode::invalid_argument, "A forward pass needs at least one token.");
   const std::uint32_t left = context.layout.n_ctx - context.n_tokens;
   if (tokens.size() > left) {
@@ -36,6 +36,10 @@ Result<void> check_tokens(std::span<const Token> tokens, const CheckedContext& c
                 fmt::format("{} tokens do not fit: the Context holds {} of {}, so {} more can follow.", tokens.size(),
                             context.n_tokens, context.layout.n_ctx, left));
   }
+  return {};
+}
+
+Result<void> check_tokens(std::span<const Token> tokens, std::uint32_t n_vocab) {
   const auto outside = std::ranges::find_if(
       tokens, [n_vocab](Token token) { return token < 0 || static_cast<std::uint32_t>(token) >= n_vocab; });
   if (outside != tokens.end()) {
@@ -90,8 +94,9 @@ Result<void> ForwardJob::start(const Model& model) {
   DW_TRY(check_memory(*request_));
   n_vocab_ = model.hyperparameters().n_vocab;
   DW_TRY_ASSIGN(context_, check_context(context_bytes(), model.hyperparameters(), model.hash()));
+  DW_TRY(check_room(request_->tokens, context_));
   tokens_.assign(request_->tokens.begin(), request_->tokens.end());
-  DW_TRY(check_tokens(tokens_, context_, n_vocab_));
+  DW_TRY(check_tokens(tokens_, n_vocab_));
   return check_logits(*request_, n_vocab_);
 }
 

@@ -237,6 +237,15 @@ TEST_P(ForwardPass, AFullContextSaysHowMuchIsLeft) {
   EXPECT_TRUE(forward_->run(sequence.request(tokens(10, 6))));
 }
 
+TEST_P(ForwardPass, DoesNotReadTokensThatDoNotFit) {
+  const Sequence sequence(*model_, 16);
+  const auto unreadable = value_of(Region::create({.reserve = page_size(), .commit = 0}));
+  const auto* tokens = reinterpret_cast<const Token*>(unreadable->data());
+  const auto result = forward_->run(sequence.request({tokens, 17}));
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("17 tokens do not fit"));
+}
+
 TEST_P(ForwardPass, RefusesTokensOutsideTheVocabulary) {
   Sequence sequence(*model_, 16);
   for (const Token token : {Token{-1}, static_cast<Token>(n_vocab_)}) {
