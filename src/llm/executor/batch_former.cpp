@@ -11,7 +11,7 @@ namespace {
 
 // Where nobody decodes: layers that take this long at a time leave little to win by more.
 constexpr double kStepUs = 1e3;
-// Who has not been there for so long does not decode any more.
+// Who has not been there for so long does not decode any more, and owes nothing.
 constexpr std::chrono::seconds kForgotten{10};
 
 int priority_of(const ForwardJob& job) {
@@ -22,11 +22,12 @@ int priority_of(const ForwardJob& job) {
 
 double BatchFormer::time_of(const ForwardJob& job) const {
   const auto found = times_.find(job.request().memory);
-  return found == times_.end() ? now_ : std::max(now_, found->second);
+  return found == times_.end() ? now_ : std::max(now_, found->second.time);
 }
 
 void BatchFormer::charge(const PassSlice& slice) {
-  times_[slice.job->request().memory] = time_of(*slice.job) + slice.n_tokens / std::exp2(priority_of(*slice.job));
+  const double cost = slice.n_tokens / std::exp2(priority_of(*slice.job));
+  times_[slice.job->request().memory] = {time_of(*slice.job) + cost, begin_};
 }
 
 void BatchFormer::take(ForwardJob& job, std::uint32_t n_tokens) {
@@ -56,13 +57,14 @@ void BatchFormer::sort_out(std::span<ForwardJob* const> jobs) {
       (job->left() <= kShortRequest ? short_ : long_).push_back(job);
     }
     least = std::min(least, time_of(*job));
+    if (const auto had = times_.find(job->request().memory); had != times_.end()) had->second.last = begin_;
     if (job->request().tokens.size() > kShortRequest) decoded_.erase(job->request().memory);
   }
   if (!jobs.empty()) now_ = least;
-  std::erase_if(times_, [this](const auto& entry) { return entry.second <= now_; });
+  std::erase_if(times_, [this](const auto& entry) { return entry.second.time <= now_; });
 }
 
-void BatchFormer::take_short(Clock::time_point now) {
+void BatchFormer::take_short() {
   if (short_.size() > limits_.max_sequences) sort(short_);
   n_short_ = 0;
   for (ForwardJob* job : short_) {
@@ -70,15 +72,15 @@ void BatchFormer::take_short(Clock::time_point now) {
     n_short_ += job->left();
     take(*job, job->left());
     // Else it is what is left of a prompt.
-    if (job->request().tokens.size() <= kShortRequest) decoded_[job->request().memory] = now;
+    if (job->request().tokens.size() <= kShortRequest) decoded_[job->request().memory] = begin_;
   }
 }
 
-void BatchFormer::look_for_decoders(Clock::time_point now) {
+void BatchFormer::look_for_decoders() {
   undecoded_us_ = INFINITY;
   std::erase_if(decoded_, [&](const auto& entry) {
-    undecoded_us_ = std::min(undecoded_us_, std::chrono::duration<double, std::micro>(now - entry.second).count());
-    return now - entry.second > kForgotten;
+    undecoded_us_ = std::min(undecoded_us_, std::chrono::duration<double, std::micro>(begin_ - entry.second).count());
+    return begin_ - entry.second > kForgotten;
   });
 }
 
@@ -105,9 +107,13 @@ void BatchFormer::take_chunk() {
 std::span<const PassSlice> BatchFormer::next(std::span<ForwardJob* const> jobs, Clock::time_point now) {
   slices_.clear();
   took_prompts_ = false;
+  // Where all that come are new, now_ stays; and who comes later may have the address of one that is gone. Seen from
+  // the pass before, which may have taken long: who was there is there still.
+  std::erase_if(times_, [this](const auto& entry) { return begin_ - entry.second.last > kForgotten; });
+  begin_ = now;
   sort_out(jobs);
-  take_short(now);
-  look_for_decoders(now);
+  take_short();
+  look_for_decoders();
   if (limits_.piece_layers == 0) {
     take_chunk();
   } else {

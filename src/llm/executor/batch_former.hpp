@@ -49,6 +49,10 @@ class BatchFormer {
 
  private:
   using Flow = const Import*;
+  struct Had {
+    double time = 0;         ///< virtual: tokens had, over the weight
+    Clock::time_point last;  ///< was there
+  };
 
   double time_of(const ForwardJob& job) const;
   void charge(const PassSlice& slice);
@@ -57,10 +61,10 @@ class BatchFormer {
   ForwardJob* foremost() const;
   void sort(std::vector<ForwardJob*>& jobs) const;
   void sort_out(std::span<ForwardJob* const> jobs);
-  void take_short(Clock::time_point now);
+  void take_short();
   void take_small();
   void take_chunk();
-  void look_for_decoders(Clock::time_point now);
+  void look_for_decoders();
   /// What may be run now though it cannot be interrupted.
   double spare_us() const { return Pace::beside(undecoded_us_, 1); }
   double share_of(const ForwardJob& job) const;
@@ -68,8 +72,9 @@ class BatchFormer {
 
   Limits limits_;
   Pace pace_;
-  std::unordered_map<Flow, double> times_;  ///< virtual: tokens had, over the weight; of actors that are ahead of now_
-  double now_ = 0;                          ///< where actors begin that come anew
+  std::unordered_map<Flow, Had> times_;  ///< of actors that are ahead of now_
+  Clock::time_point begin_;              ///< of the pass
+  double now_ = 0;                       ///< where actors begin that come anew
   /// When those who decode had their last pass. An actor that brings a prompt is none of them.
   std::unordered_map<Flow, Clock::time_point> decoded_;
   double undecoded_us_ = 0;              ///< since anybody decoded; infinite: nobody does

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "unit/executor/batch_former_fixture.hpp"
@@ -31,6 +32,39 @@ TEST_F(BatchFormerTest, WhoComesLaterIsNotPaidForTheTimeBefore) {
     for (const auto& [requester, n] : passes({&early, &late})) had[requester] += n;
   }
   EXPECT_GE(had[&early], 2 * 512U);
+}
+
+TEST_F(BatchFormerTest, WhatOneHadIsForgottenOnceItIsGoneForLongButNotWhileItWaits) {
+  Requester again(30), other(20), fresh(4000);
+  const auto brings_a_prompt = [&] {
+    jobs_.clear();
+    again.tokens.resize(4000);
+    again.request.tokens = again.tokens;
+  };
+  EXPECT_EQ(pass({&again}).at(&again), 30U);
+  brings_a_prompt();
+  pass({&again, &fresh});
+  EXPECT_NE(jobs_[&fresh]->piece(), 0U) << "who had less is first";
+  former_ = BatchFormer({.chunk = 512, .max_sequences = 8, .piece_layers = kLayers});
+  again.request.tokens = std::span(again.tokens).first(30);
+  jobs_.clear();
+  EXPECT_EQ(pass({&again}).at(&again), 30U);
+  wait(11e6);
+  EXPECT_EQ(pass({&other}).at(&other), 20U);
+  brings_a_prompt();
+  pass({&again, &fresh});
+  EXPECT_NE(jobs_[&again]->piece(), 0U);
+
+  // However long a pass takes.
+  token_layer_us_ = 10e3;
+  Requester patient(100000, -kMostPriority), urgent(4'000'000);
+  jobs_.clear();
+  passes({&patient});
+  std::uint32_t had = 0;
+  for (int i = 0; i < 200; ++i) {
+    for (const auto& [requester, n] : passes({&patient, &urgent})) had += requester == &patient ? n : 0;
+  }
+  EXPECT_LE(had, 512U);
 }
 
 TEST_F(BatchFormerTest, EachStepOfPriorityDoublesWhatAPromptHasBesideDecodedTokens) {
