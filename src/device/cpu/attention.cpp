@@ -13,18 +13,6 @@
 
 namespace driftwood::cpu {
 
-namespace {
-
-/// Partials of rows lie together: the values of all, then the maxima, then the sums. So many floats of `n_rows`.
-std::size_t partial_floats(std::size_t n_rows, std::uint32_t head_dim) { return n_rows * (head_dim + 2); }
-/// Those of `n_rows` that lie at `values`, from a row on.
-Partials partials_at(float* values, std::size_t n_rows, std::uint32_t head_dim, std::uint32_t row) {
-  float* maximum = values + n_rows * head_dim;
-  return {values + std::size_t{row} * head_dim, maximum + row, maximum + n_rows + row};
-}
-
-}  // namespace
-
 /// Results of all query heads of tokens. Those of a piece's tokens for a chunk lie together.
 class PartialStore {
  public:

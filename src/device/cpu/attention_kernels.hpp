@@ -53,6 +53,16 @@ struct Partials {
   float* sum;      ///< [n]
 };
 
+/// Floats of `n_rows` rows' partials where these lie together: the values of all, then the maxima, then the sums.
+constexpr std::size_t partial_floats(std::size_t n_rows, std::uint32_t head_dim) noexcept {
+  return n_rows * (head_dim + 2);
+}
+/// Of `n_rows` that lie so at `floats`, those from a row on.
+constexpr Partials partials_at(float* floats, std::size_t n_rows, std::uint32_t head_dim, std::uint32_t row) noexcept {
+  float* maximum = floats + n_rows * head_dim;
+  return {floats + std::size_t{row} * head_dim, maximum + row, maximum + n_rows + row};
+}
+
 /// What the queries of one KV head make of a chunk. Rows of `next` (optional) are brought into the cache meanwhile:
 /// a record is too far from the next one for the hardware to guess it. `scratch` holds chunk_scratch_floats().
 void attend_chunk(const ChunkRows& rows, const ChunkRows* next, std::uint32_t kv_head, const HeadShape& shape,
