@@ -19,8 +19,8 @@ std::optional<FoundContext> context_at(std::span<const std::byte> bytes, std::sp
   dw_context_header header;
   if (bytes.size() < sizeof header) return std::nullopt;
   std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.magic != DW_CONTEXT_MAGIC || header.version == 0 || header.version > DW_CONTEXT_VERSION)
-    return std::nullopt;
+  if (header.magic != DW_CONTEXT_MAGIC) return std::nullopt;
+  if (header.version < kFirstContextVersion || header.version > kContextVersion) return std::nullopt;
   if (header.kv_type != DW_TYPE_F16 && header.kv_type != DW_TYPE_Q8_0) return std::nullopt;
   if (header.n_tokens > header.n_ctx || header.n_ctx == 0) return std::nullopt;
   FoundContext found;

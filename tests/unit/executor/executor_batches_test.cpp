@@ -41,10 +41,8 @@ TEST_F(ExecutorTest, ThoseWhoWaitShareTheNextPass) {
   std::vector<std::unique_ptr<Requester>> requesters;
   for (int i = 0; i < 9; ++i) requesters.push_back(std::make_unique<Requester>(1));
   std::vector<Result<void>> results(9);
-  passes_.hold();
   std::vector<std::jthread> threads;
-  threads.push_back(run(*requesters[0], results[0]));
-  passes_.await(1);
+  threads.push_back(run_held(*requesters[0], results[0]));
   for (std::size_t i = 1; i < 9; ++i) threads.push_back(run(*requesters[i], results[i]));
   await_waiting(9);
   passes_.release();
@@ -78,9 +76,7 @@ TEST_F(ExecutorTest, ThePassBeginsOnceAllAreBack) {
   make();
   Requester first(1), second(1);
   Result<void> results[2];
-  passes_.hold();
-  auto leader = run(first, results[0]);
-  passes_.await(1);
+  auto leader = run_held(first, results[0]);
   auto other = run(second, results[1]);
   await_waiting(2);
   std::this_thread::sleep_for(std::chrono::milliseconds(400));
@@ -115,9 +111,7 @@ TEST_F(ExecutorTest, ARequestThatIsCancelledWhileItWaitsIsInNoPass) {
   make();
   Requester first(1), second(1);
   Result<void> first_result, second_result;
-  passes_.hold();
-  auto leader = run(first, first_result);
-  passes_.await(1);
+  auto leader = run_held(first, first_result);
   auto waiting = run(second, second_result);
   await_waiting(2);
   second.cancel = true;
@@ -145,9 +139,7 @@ TEST_F(ExecutorTest, CountsWhatItsPassesServedAndHowLongRequestsWaited) {
   Result<void> results[2];
   passes_.layer_time = std::chrono::milliseconds(1);
   ASSERT_TRUE(executor_->run(prompt.request));
-  passes_.hold();
-  auto leader = run(token, results[0]);
-  passes_.await(3);
+  auto leader = run_held(token, results[0], 3);
   auto waiting = run(other, results[1]);
   await_waiting(2);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -168,9 +160,7 @@ TEST_F(ExecutorTest, RefusesMoreThanMayWait) {
   make(2);
   Requester first(1), second(1), third(1);
   Result<void> first_result, second_result;
-  passes_.hold();
-  auto leader = run(first, first_result);
-  passes_.await(1);
+  auto leader = run_held(first, first_result);
   auto waiting = run(second, second_result);
   await_waiting(2);
   const auto refused = executor_->run(third.request);
@@ -190,9 +180,7 @@ TEST_F(ExecutorTest, ARequestThatFailsFailsAlone) {
   passes_.refused = &refused.memory;
   passes_.failing = &failing.memory;
   Result<void> results[4];
-  passes_.hold();
-  auto leader = run(first, results[0]);
-  passes_.await(1);
+  auto leader = run_held(first, results[0]);
   {
     auto a = run(refused, results[1]);
     auto b = run(failing, results[2]);
@@ -209,9 +197,7 @@ TEST_F(ExecutorTest, RequestsOfOneMemoryAreNeverInOnePass) {
   make();
   Requester first(1), twice(1);
   Result<void> results[3];
-  passes_.hold();
-  auto leader = run(first, results[0]);
-  passes_.await(1);
+  auto leader = run_held(first, results[0]);
   {
     auto a = run(twice, results[1]);
     auto b = run(twice, results[2]);

@@ -26,6 +26,13 @@ class ExecutorTest : public ::testing::Test {
   std::jthread run(Requester& requester, Result<void>& result) {
     return std::jthread([&] { result = executor_->run(requester.request); });
   }
+  /// The same where the executor is idle; returns when its pass, number `pass` of all, runs until passes_.release().
+  std::jthread run_held(Requester& requester, Result<void>& result, std::size_t pass = 1) {
+    passes_.hold();
+    std::jthread leader = run(requester, result);
+    passes_.await(pass);
+    return leader;
+  }
   void await_waiting(std::uint64_t n) const {
     while (executor_->statistics().waiting < n) std::this_thread::yield();
   }

@@ -79,9 +79,7 @@ TEST_F(ExecutorTest, WhoDecodesIsWokenBeforeThePieceAfterItsPass) {
   make();
   Requester first(1), token(1), prompt(2000);
   Result<void> results[3];
-  passes_.hold();
-  auto leader = run(first, results[0]);
-  passes_.await(1);
+  auto leader = run_held(first, results[0]);
   std::atomic<bool> returned{false};
   std::jthread decoder([&] {
     results[1] = executor_->run(token.request);
@@ -113,9 +111,7 @@ TEST_F(ExecutorTest, OfTwoPromptsTheOneWhosePieceIsNextLeads) {
   ASSERT_TRUE(executor_->run(served.request));
   served.tokens.resize(2000);
   served.request.tokens = served.tokens;
-  passes_.hold();
-  auto leader = run(first, results[0]);
-  passes_.await(2);
+  auto leader = run_held(first, results[0], 2);
   auto decoder = run(token, results[1]);
   await_waiting(2);
   auto older = run(served, results[2]);
