@@ -7,6 +7,7 @@
 
 #include "device/cpu/attention_products-inl.hpp"
 #include "device/cpu/attention_rows-inl.hpp"
+#include "device/cpu/attention_scores-inl.hpp"
 #include "device/cpu/attention_softmax-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,102 +15,9 @@ namespace driftwood::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::uint32_t kMostDirect = 8;   // query rows for which keys and values are read where they lie
-constexpr std::uint32_t kDirectBlock = 4;  // of them, rows that share loads
-constexpr std::uint32_t kSums = 4;         // of a score, each over every fourth dimension; added up in order
-// Of them, how many take turns, so that a sum does not wait for itself: as the register file allows.
-constexpr std::uint32_t kSumsAtOnce = kManyRegisters ? kSums : 1;
-
-#if HWY_TARGET == HWY_SCALAR
-template <std::uint32_t kRows, typename Row>
-HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows*, std::size_t offset, const float* q,
-                           std::uint32_t head_dim, float* scores) {
-  const Float d;
-  for (std::uint32_t t = 0; t < rows.n; ++t) {
-    const Row key{rows.keys[t] + offset};
-    for (std::uint32_t r = 0; r < kRows; ++r) {
-      Vec score = hn::Zero(d);
-      for (std::uint32_t i = 0; i < kSums; ++i) {
-        Vec sum = hn::Zero(d);
-        for (std::uint32_t j = i; j < head_dim; j += kSums) {
-          sum = hn::MulAdd(hn::LoadU(d, q + r * head_dim + j), key.load(j), sum);
-        }
-        score = i == 0 ? sum : hn::Add(score, sum);
-      }
-      hn::StoreU(score, d, scores + r * kChunk + t);
-    }
-  }
-}
-#else
-/// Adds up the kSums partial sums of 4 * kQuadTokens tokens' scores: vector i has those of tokens i, i + 4, ...
-HWY_INLINE Vec add_partial_sums(const Vec* sums) {
-  const Float d;
-  const hn::Repartition<double, Float> pairs;
-  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[0], sums[1]));
-  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[0], sums[1]));
-  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[2], sums[3]));
-  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[2], sums[3]));
-  const Vec first = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
-  const Vec second = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
-  const Vec third = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
-  const Vec fourth = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
-  return hn::Add(hn::Add(hn::Add(first, second), third), fourth);
-}
-
-/// scores[r][t] = q[r] . k[t] for kRows rows, straight from the chunk; those from rows.n on mean nothing.
-template <std::uint32_t kRows, typename Row>
-HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::size_t offset, const float* q,
-                           std::uint32_t head_dim, float* scores) {
-  const Float d;
-  // Where registers are few, the queries of a unit stay in them for all tokens, and the other unit is loaded again.
-  constexpr std::size_t kUnitsAtOnce = kManyRegisters || Row::kUnitsTogether ? Row::kUnits : 1;
-  const std::uint32_t n_next = next == nullptr ? 0 : next->n;
-  for (std::uint32_t begin = 0; begin < rows.n; begin += kLanes) {
-    const std::byte* const* tokens = rows.keys + begin;
-    const std::byte* padded[kLanes];
-    if (rows.n - begin < kLanes) {
-      for (std::uint32_t t = 0; t < kLanes; ++t) padded[t] = rows.keys[HWY_MIN(begin + t, rows.n - 1)];
-      tokens = padded;
-    }
-    for (std::uint32_t t = begin; t < HWY_MIN(begin + kLanes, n_next); ++t) {
-      prefetch(next->keys[t] + offset, Row::bytes(head_dim));
-      prefetch(rows.keys[HWY_MIN(t, rows.n - 1)] + rows.row_bytes + offset, Row::bytes(head_dim));
-    }
-    Vec sums[kRows][kSums];
-    HWY_UNROLL(4)
-    for (std::uint32_t r = 0; r < kRows; ++r) {
-      HWY_UNROLL(4)
-      for (std::uint32_t i = 0; i < kSums; ++i) sums[r][i] = hn::Zero(d);
-    }
-    for (std::size_t dimension = 0; dimension < head_dim; dimension += Row::kUnits * kQuad) {
-      HWY_UNROLL(4)
-      for (std::size_t unit = 0; unit < Row::kUnits; unit += kUnitsAtOnce) {
-        HWY_UNROLL(4)
-        for (std::uint32_t first = 0; first < kSums; first += kSumsAtOnce) {
-          Vec keys[kSumsAtOnce][Row::kUnits];
-          HWY_UNROLL(4)
-          for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
-            Row::load_quads(tokens + first + i, offset, dimension, keys[i]);
-          }
-          HWY_UNROLL(4)
-          for (std::size_t s = unit; s < unit + kUnitsAtOnce; ++s) {
-            HWY_UNROLL(4)
-            for (std::uint32_t r = 0; r < kRows; ++r) {
-              const Vec query = hn::LoadDup128(d, q + r * head_dim + dimension + s * kQuad);
-              HWY_UNROLL(4)
-              for (std::uint32_t i = 0; i < kSumsAtOnce; ++i) {
-                sums[r][first + i] = hn::MulAdd(query, keys[i][s], sums[r][first + i]);
-              }
-            }
-          }
-        }
-      }
-    }
-    HWY_UNROLL(4)
-    for (std::uint32_t r = 0; r < kRows; ++r) hn::StoreU(add_partial_sums(sums[r]), d, scores + r * kChunk + begin);
-  }
-}
-#endif
+constexpr std::uint32_t kMostDirect = 8;    // query rows for which keys and values are read where they lie
+constexpr std::uint32_t kDirectBlock = 4;   // of them, rows that share loads
+constexpr std::uint32_t kTokensAhead = 16;  // whose values are fetched into the first cache level
 
 /// values[r] = sum over t of weights[r][t] * v[t], for kRows rows, kVectors vectors of dimensions.
 template <std::uint32_t kRows, std::uint32_t kVectors, typename Row>
@@ -126,9 +34,10 @@ HWY_INLINE void weigh_block(const ChunkRows& rows, const ChunkRows* next, std::s
   }
   for (std::uint32_t t = 0; t < rows.n; ++t) {
     const Row row{rows.keys[t] + offset};
+    prefetch<CacheLevel::first>(rows.keys[HWY_MIN(t + kTokensAhead, rows.n - 1)] + part_offset, part_bytes);
     if (t < n_next) {
-      prefetch(next->keys[t] + part_offset, part_bytes);
-      prefetch(next->keys[t] + part_offset - rows.row_bytes, part_bytes);
+      prefetch<CacheLevel::second>(next->keys[t] + part_offset, part_bytes);
+      prefetch<CacheLevel::second>(next->keys[t] + part_offset - rows.row_bytes, part_bytes);
     }
     Vec weight[kRows];
     for (std::uint32_t r = 0; r < kRows; ++r) weight[r] = hn::Set(d, weights[r * kChunk + t]);
@@ -162,7 +71,7 @@ HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::si
   }
 }
 
-/// A score is kSums sums over every kSums-th dimension, added up in order, whichever of these two computes it.
+/// The same from transposed keys, with the same bits.
 HWY_INLINE void score_tile(const QueryRows& queries, std::uint32_t head_dim, const float* keys, std::uint32_t columns,
                            float* scores) {
   multiply<kSums>({.a = queries.q, .a_stride = head_dim, .b = keys, .b_stride = kChunk, .depth = head_dim}, queries.n,
@@ -203,7 +112,8 @@ void attend_chunk_rows(const ChunkRows& rows, const ChunkRows* next, std::uint32
     return;
   }
   // Keys are asked for while keys are read, values while values are: the memory is never idle. A processor may drop
-  // what it is asked for while too much is on its way, so the other half is asked for once more each time.
+  // what it is asked for while too much is on its way, so the other half is asked for once more each time. What is in
+  // the second cache level by then is fetched into the first some tokens ahead.
   for_row_blocks(queries.n, [&]<std::uint32_t kRows>(std::uint32_t r, bool is_first) {
     score_rows<kRows, Row>(rows, is_first ? next : nullptr, key_offset, queries.q + std::size_t{r} * head_dim, head_dim,
                            scores + std::size_t{r} * kChunk);

@@ -60,7 +60,7 @@ HWY_INLINE void transpose_keys(const ChunkRows& rows, const ChunkRows* next, std
   for (std::uint32_t begin = 0; begin < (rows.n + kKeyGroup - 1) / kKeyGroup * kKeyGroup; begin += 4) {
     for (std::uint32_t t = begin; t < begin + 4; ++t) {
       float* line = lines + std::size_t{t - begin} * head_dim;
-      if (t < n_next) prefetch(next->keys[t] + head_offset, Row::bytes(head_dim));
+      if (t < n_next) prefetch<CacheLevel::second>(next->keys[t] + head_offset, Row::bytes(head_dim));
       if (t < rows.n) {
         const Row row{rows.keys[t] + head_offset};
         for (std::size_t i = 0; i < head_dim; i += lanes) hn::StoreU(row.load(i), d, line + i);
@@ -80,7 +80,7 @@ HWY_INLINE void unpack_values(const ChunkRows& rows, const ChunkRows* next, std:
   const std::size_t lanes = hn::Lanes(d);
   const std::uint32_t n_next = next == nullptr ? 0 : next->n;
   for (std::uint32_t t = 0; t < rows.n; ++t) {
-    if (t < n_next) prefetch(next->keys[t] + offset, Row::bytes(head_dim));
+    if (t < n_next) prefetch<CacheLevel::second>(next->keys[t] + offset, Row::bytes(head_dim));
     const Row row{rows.keys[t] + offset};
     for (std::size_t i = 0; i < head_dim; i += lanes) {
       hn::StoreU(row.load(i), d, values + std::size_t{t} * head_dim + i);
@@ -97,30 +97,49 @@ struct Factors {
   std::uint32_t depth;
 };
 
-/// c[r][0 .. kVectors * lanes) = sum over i < depth of a[r][i] * b[i][...], for kRows rows: kParts sums over every
-/// kParts-th i, added up in order.
+/// sums[r][i] = sum over every kParts-th k < depth, from `part` on, of a[r][k] * vector i of b[k].
+template <std::uint32_t kParts, std::uint32_t kRows, std::uint32_t kVectors>
+HWY_INLINE void sum_part(const Factors& f, std::uint32_t part, Vec (&sums)[kRows][kVectors]) {
+  const Float d;
+  for (std::uint32_t r = 0; r < kRows; ++r) {
+    for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
+  }
+  for (std::uint32_t k = part; k < f.depth; k += kParts) {
+    Vec right[kVectors];
+    for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, f.b + k * f.b_stride + i * kLanes);
+    for (std::uint32_t r = 0; r < kRows; ++r) {
+      const Vec left = hn::Set(d, f.a[r * f.a_stride + k]);
+      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+    }
+  }
+}
+
+/// c[r][0 .. kVectors * lanes) = sum over k < depth of a[r][k] * b[k][...], for kRows rows: in order, or as
+/// attention_scores-inl.hpp sums a score up, where kParts is kSums.
 template <std::uint32_t kParts, std::uint32_t kRows, std::uint32_t kVectors>
 HWY_INLINE void multiply_block(const Factors& f, float* c, std::size_t c_stride) {
   const Float d;
-  const std::size_t lanes = hn::Lanes(d);
-  // While a part is summed up, the others' sum is in the first cache level, where it was just written.
-  for (std::uint32_t part = 0; part < kParts; ++part) {
-    Vec sums[kRows][kVectors];
+  Vec sums[kRows][kVectors];
+  if constexpr (kParts == 1) {
+    sum_part<kParts>(f, 0, sums);
     for (std::uint32_t r = 0; r < kRows; ++r) {
-      for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::Zero(d);
+      for (std::uint32_t i = 0; i < kVectors; ++i) hn::StoreU(sums[r][i], d, c + r * c_stride + i * kLanes);
     }
-    for (std::uint32_t k = part; k < f.depth; k += kParts) {
-      Vec right[kVectors];
-      for (std::uint32_t i = 0; i < kVectors; ++i) right[i] = hn::LoadU(d, f.b + k * f.b_stride + i * lanes);
+  } else {
+    // While a part is summed up, the others' sums are in the first cache level, where they were just written.
+    alignas(64) float first[kRows][kVectors * kLanes];
+    for (std::uint32_t part = 0; part < kParts / 2; ++part) {
+      sum_part<kParts>(f, part, sums);
       for (std::uint32_t r = 0; r < kRows; ++r) {
-        const Vec left = hn::Set(d, f.a[r * f.a_stride + k]);
-        for (std::uint32_t i = 0; i < kVectors; ++i) sums[r][i] = hn::MulAdd(left, right[i], sums[r][i]);
+        for (std::uint32_t i = 0; i < kVectors; ++i) hn::Store(sums[r][i], d, first[r] + i * kLanes);
       }
-    }
-    for (std::uint32_t r = 0; r < kRows; ++r) {
-      for (std::uint32_t i = 0; i < kVectors; ++i) {
-        float* into = c + r * c_stride + i * lanes;
-        hn::StoreU(part == 0 ? sums[r][i] : hn::Add(hn::LoadU(d, into), sums[r][i]), d, into);
+      sum_part<kParts>(f, part + kParts / 2, sums);
+      for (std::uint32_t r = 0; r < kRows; ++r) {
+        for (std::uint32_t i = 0; i < kVectors; ++i) {
+          float* into = c + r * c_stride + i * kLanes;
+          const Vec both = hn::Add(hn::Load(d, first[r] + i * kLanes), sums[r][i]);
+          hn::StoreU(part == 0 ? both : hn::Add(hn::LoadU(d, into), both), d, into);
+        }
       }
     }
   }

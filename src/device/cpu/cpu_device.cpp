@@ -51,7 +51,7 @@ DeviceInfo describe(int threads) {
                            .weights_sharing = Sharing::same_memory,
                            .import_alignment = ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type())},
           .numerics = {.device = "cpu",
-                       .kernels = fmt::format("ggml {}, driftwood 3", ggml_version()),
+                       .kernels = fmt::format("ggml {}, driftwood {}", ggml_version(), cpu::kKernelsVersion),
                        .features = cpu::kernel_features()}};
 }
 
