@@ -1,8 +1,6 @@
 #include "kv_context.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,59 +8,12 @@
 
 #include "chat_session.hpp"
 #include "known_models.hpp"
-#include "snapshot/file.hpp"
+#include "snapshot/new_file.hpp"
 
 namespace driftwood::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A file that gets its name when it is whole and on the disk.
-class NewFile {
- public:
-  static Result<NewFile> create(const fs::path& path) {
-    std::error_code error;
-    if (fs::exists(path, error)) {
-      return fail(ErrorCode::invalid_argument, "There is a file \"" + path.string() + "\" already.");
-    }
-    fs::path unfinished = path;
-    unfinished += ".unfinished-" + std::to_string(getpid());
-    const int fd = ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    // Errors name the file that was asked for.
-    if (fd < 0) return refused(LastError(), path);
-    return NewFile(File::adopt(fd, path), std::move(unfinished));
-  }
-  NewFile(NewFile&&) = default;
-  ~NewFile() {
-    if (file_.fd() >= 0 && !named_) ::unlink(unfinished_.c_str());
-  }
-
-  Result<void> write(std::span<const std::byte> bytes) {
-    DW_TRY(file_.write_at(size_, bytes));
-    size_ += bytes.size();
-    return {};
-  }
-  /// The value is its size.
-  Result<std::uint64_t> finish() {
-    DW_TRY(file_.sync());
-    if (::rename(unfinished_.c_str(), file_.path().c_str()) != 0) return refused(LastError(), file_.path());
-    named_ = true;
-    return size_;
-  }
-
- private:
-  NewFile(File file, fs::path unfinished) : file_(std::move(file)), unfinished_(std::move(unfinished)) {}
-  static std::unexpected<Error> refused(const LastError& error, const fs::path& path) {
-    auto failed = error.because("The file " + path.string() + " cannot be written");
-    failed.error().code = ErrorCode::unavailable;
-    return failed;
-  }
-
-  File file_;
-  fs::path unfinished_;
-  std::uint64_t size_ = 0;
-  bool named_ = false;
-};
 
 Result<FoundContext> choose(const std::vector<FoundContext>& contexts, std::optional<std::uint32_t> number) {
   if (contexts.empty()) return fail(ErrorCode::not_found, "There is no Context in the snapshot's memory.");
@@ -124,10 +75,16 @@ Result<std::vector<std::int32_t>> KvContext::ask_tokens(const ThawOptions& optio
 }
 
 Result<std::uint64_t> KvContext::write(const fs::path& path, std::span<const std::int32_t> tokens) const {
-  DW_TRY_ASSIGN(NewFile file, NewFile::create(path));
-  DW_TRY(write_kv_tensors(bytes(), model_, tokens, {{"snapshot", id_.to_hex()}},
-                          [&file](std::span<const std::byte> piece) { return file.write(piece); }));
-  return file.finish();
+  static constexpr mode_t kForOthersToo = 0666;
+  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, kForOthersToo));
+  std::uint64_t size = 0;
+  DW_TRY(write_kv_tensors(bytes(), model_, tokens, {{"snapshot", id_.to_hex()}}, [&](std::span<const std::byte> piece) {
+    const std::uint64_t offset = std::exchange(size, size + piece.size());
+    return file.file().write_at(offset, piece);
+  }));
+  DW_TRY(file.file().sync());
+  DW_TRY(file.publish());
+  return size;
 }
 
 Result<KvChange> KvContext::change(const fs::path& path) {

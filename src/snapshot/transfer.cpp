@@ -1,16 +1,15 @@
 #include "snapshot/transfer.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "snapshot/chunk_plan.hpp"
 #include "snapshot/frames.hpp"
 #include "snapshot/image_chunks.hpp"
 #include "snapshot/labels.hpp"
+#include "snapshot/new_file.hpp"
 #include "snapshot/snapshot_file.hpp"
 
 namespace driftwood {
@@ -19,52 +18,16 @@ namespace {
 /// Chunks that are packed before they are written.
 constexpr std::size_t kPackedAtOnce = 256;
 
-/// A new file beside `path`, which is removed unless it takes that name.
-class NewFile {
- public:
-  static Result<NewFile> create(const std::filesystem::path& path, const StoreStep& step) {
-    std::error_code error;
-    if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) {
-      return fail(ErrorCode::invalid_argument, fmt::format("The file {} is there already.", path.string()));
-    }
-    std::random_device random;
-    std::filesystem::path beside = path;
-    beside += fmt::format(".{:08x}{:08x}.part", random(), random());
-    if (step) DW_TRY(step("create"));
-    DW_TRY_ASSIGN(File file, File::create(beside));
-    NewFile made(std::move(file), path, step);
-    DW_TRY(made.step("write"));
-    return made;
-  }
-  NewFile(NewFile&&) noexcept = default;
-  NewFile& operator=(NewFile&&) = delete;
-  ~NewFile() {
-    if (file_.fd() >= 0 && !named_) ::unlink(file_.path().c_str());
-  }
-
-  File& file() noexcept { return file_; }
-  Result<void> name() {
-    DW_TRY(step("seal"));
-    DW_TRY(file_.make_read_only());
-    DW_TRY(step("sync"));
-    DW_TRY(file_.sync());
-    DW_TRY(step("publish"));
-    DW_TRY(rename_file(file_.path(), path_));
-    named_ = true;
-    const auto folder = path_.parent_path();
-    return sync_folder(folder.empty() ? "." : folder);
-  }
-
- private:
-  NewFile(File file, std::filesystem::path path, StoreStep step)
-      : file_(std::move(file)), path_(std::move(path)), step_(std::move(step)) {}
-  Result<void> step(std::string_view name) const { return step_ ? step_(name) : Result<void>{}; }
-
-  File file_;
-  std::filesystem::path path_;
-  StoreStep step_;
-  bool named_ = false;
-};
+/// Read-only and on the disk before it has its name: a file with that name is whole.
+Result<void> publish(NewFile& file, const StoreStep& step) {
+  const auto reached = [&](std::string_view name) { return step ? step(name) : Result<void>{}; };
+  DW_TRY(reached("seal"));
+  DW_TRY(file.file().make_read_only());
+  DW_TRY(reached("sync"));
+  DW_TRY(file.file().sync());
+  DW_TRY(reached("publish"));
+  return file.publish();
+}
 
 /// Writes the frames, then the front, which tells their sizes.
 Result<EncodedFront> write_packed(File& file, FrontParts parts, const Hash& root, const ChunkIndex& index,
@@ -172,7 +135,9 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
   parts.index = front.index.encode();
   if (options.signing_key != nullptr) parts.signature = options.signing_key->sign(id);
 
-  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, options.on_step));
+  if (options.on_step) DW_TRY(options.on_step("create"));
+  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, 0600));
+  if (options.on_step) DW_TRY(options.on_step("write"));
   EncodedFront encoded;
   if (options.compression) {
     DW_TRY_ASSIGN(encoded, write_packed(file.file(), parts, id, front.index, *loaded.second, *options.compression));
@@ -181,7 +146,7 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
     encoded = encode_front(parts, id);
     DW_TRY(write_image(file.file(), encoded, parts.layout, front.index, *loaded.second));
   }
-  DW_TRY(file.name());
+  DW_TRY(publish(file, options.on_step));
   return ExportInfo{encoded.header.file_size, front.index.hashes().size() * kChunkSize};
 }
 

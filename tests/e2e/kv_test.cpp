@@ -207,7 +207,7 @@ TEST_F(Kv, WhatCannotBeIsRefusedAndNothingIsSaved) {
   const std::string rows = path("talk.safetensors");
   json_of({"kv", "export", "talk", "-o", rows});
   expect_sentence(with_model({"kv", "export", "talk", "-o", rows}), kInvalidArgument, "already");
-  expect_sentence(with_model({"kv", "export", "talk", "-o", path("no/where")}), kUnavailable, "no/where");
+  expect_sentence(with_model({"kv", "export", "talk", "-o", path("no/where")}), kNotFound, "no/where");
   expect_sentence(with_model({"kv", "export", "talk", "-o", path("x"), "--context", "2"}), kInvalidArgument,
                   "no Context 2");
   expect_sentence(with_model({"kv", "export", "nobody", "-o", path("x")}), kNotFound, "nobody");
