@@ -75,14 +75,12 @@ Result<std::vector<std::int32_t>> KvContext::ask_tokens(const ThawOptions& optio
 }
 
 Result<std::uint64_t> KvContext::write(const fs::path& path, std::span<const std::int32_t> tokens) const {
-  static constexpr mode_t kForOthersToo = 0666;
-  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, kForOthersToo));
+  DW_TRY_ASSIGN(NewFile file, NewFile::create(path));
   std::uint64_t size = 0;
   DW_TRY(write_kv_tensors(bytes(), model_, tokens, {{"snapshot", id_.to_hex()}}, [&](std::span<const std::byte> piece) {
     const std::uint64_t offset = std::exchange(size, size + piece.size());
     return file.file().write_at(offset, piece);
   }));
-  DW_TRY(file.file().sync());
   DW_TRY(file.publish());
   return size;
 }

@@ -34,7 +34,7 @@ class KvContext {
   Result<std::vector<std::int32_t>> ask_tokens(const ThawOptions& options) const;
 
   /// Writes `path`, which appears whole or not at all; the value is its size. invalid_argument: the path is taken;
-  /// unavailable: it cannot be written.
+  /// not_found: its folder is missing; unavailable: it cannot be written.
   Result<std::uint64_t> write(const std::filesystem::path& path, std::span<const std::int32_t> tokens) const;
 
   /// Fails as read_kv_tensors does.

@@ -109,7 +109,8 @@ Result<void> File::resize(std::uint64_t size) {
 }
 
 Result<void> File::make_read_only() {
-  if (::fchmod(fd_, 0444) == 0) return {};
+  struct stat status{};
+  if (::fstat(fd_, &status) == 0 && ::fchmod(fd_, status.st_mode & 0444) == 0) return {};
   return LastError().because(fmt::format("The file {} cannot be made read-only", path_.string()));
 }
 

@@ -1,6 +1,6 @@
 // A file on disk, read and written at offsets, with errors as sentences that name it.
 //
-// Move-only; closed with the object. One thread at a time for writing; reading may be shared. Internal to src/snapshot.
+// Move-only; closed with the object. One thread at a time for writing; reading may be shared.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +45,7 @@ class File {
   }
   /// Sets the size; what was not written reads as zero.
   Result<void> resize(std::uint64_t size);
-  /// From here on nobody writes it.
+  /// From here on nobody may write it; who may read it stays.
   Result<void> make_read_only();
   /// Returns when all files of its file system are on the disk; false where the system cannot do that.
   Result<bool> sync_file_system() const;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,12 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+constexpr mode_t kMode = 0666;  // less the umask
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(path, error));
-}
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
 std::unexpected<Error> is_taken(const fs::path& path) {
   return fail(ErrorCode::invalid_argument, fmt::format("The file {} is there already.", path.string()));
@@ -27,36 +25,44 @@ std::unexpected<Error> refused(const LastError& error, const fs::path& path) {
   return error.because(fmt::format("The file {} cannot be written", path.string()));
 }
 
+/// Before much is written: nothing has the name, and it is one that a file can have.
+Result<void> check_name(const fs::path& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) == 0) return is_taken(path);
+  const LastError error;
+  if (errno != ENOENT || path.filename().empty()) return refused(error, path);
+  return {};
+}
+
 /// A name of an open file of this process.
 std::string open_name(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
 /// A file without a name that can be given one; -1 where there are none.
-int open_without_name(const fs::path& folder, mode_t mode) {
+int open_without_name(const fs::path& folder) {
 #ifdef __linux__
-  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kMode);
   if (fd < 0 || ::access(open_name(fd).c_str(), F_OK) == 0) return fd;
   ::close(fd);
 #else
   (void)folder;
-  (void)mode;
 #endif
   return -1;
 }
 
 }  // namespace
 
-Result<NewFile> NewFile::create(const fs::path& path, mode_t mode) {
-  if (is_there(path)) return is_taken(path);
-  if (const int fd = open_without_name(folder_of(path), mode); fd >= 0) return NewFile(File::adopt(fd, path), {});
-  return create_beside(path, mode);
+Result<NewFile> NewFile::create(const fs::path& path) {
+  DW_TRY(check_name(path));
+  if (const int fd = open_without_name(folder_of(path)); fd >= 0) return NewFile(File::adopt(fd, path), {});
+  return create_beside(path);
 }
 
-Result<NewFile> NewFile::create_beside(const fs::path& path, mode_t mode) {
-  if (is_there(path)) return is_taken(path);
+Result<NewFile> NewFile::create_beside(const fs::path& path) {
+  DW_TRY(check_name(path));
   std::random_device random;
   fs::path beside = path;
   beside += fmt::format(".{:08x}{:08x}.part", random(), random());
-  const int fd = ::open(beside.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  const int fd = ::open(beside.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kMode);
   if (fd < 0) return refused(LastError(), path);
   return NewFile(File::adopt(fd, path), std::move(beside));
 }
@@ -68,19 +74,27 @@ void NewFile::remove_beside() {
   beside_.clear();
 }
 
-Result<void> NewFile::publish() {
+Result<void> NewFile::give_name() {
   const fs::path& path = file_.path();
-  const int linked = beside_.empty()
-                         ? ::linkat(AT_FDCWD, open_name(file_.fd()).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW)
-                         : ::link(beside_.c_str(), path.c_str());
-  if (linked != 0) {
-    const LastError error;
-    if (errno == EEXIST) return is_taken(path);
-    // Some file systems have one name for each file.
-    if (beside_.empty() || ::rename(beside_.c_str(), path.c_str()) != 0) return refused(error, path);
-  }
+  const bool linked = beside_.empty() ? ::linkat(AT_FDCWD, open_name(file_.fd()).c_str(), AT_FDCWD, path.c_str(),
+                                                 AT_SYMLINK_FOLLOW) == 0
+                                      : ::link(beside_.c_str(), path.c_str()) == 0;
+  if (linked) return {};
+  const LastError error;
+  if (errno == EEXIST) return is_taken(path);
+  const bool one_name_each = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
+  if (beside_.empty() || !one_name_each) return refused(error, path);
+  DW_TRY(check_name(path));
+  return rename_file(beside_, path);
+}
+
+Result<void> NewFile::publish() {
+  DW_TRY(file_.sync());
+  DW_TRY(give_name());
   remove_beside();
-  return sync_folder(folder_of(path));
+  // Some file systems forget a file that had no name when it was synced.
+  DW_TRY(file_.sync());
+  return sync_folder(folder_of(file_.path()));
 }
 
 }  // namespace driftwood

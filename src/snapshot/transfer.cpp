@@ -18,17 +18,6 @@ namespace {
 /// Chunks that are packed before they are written.
 constexpr std::size_t kPackedAtOnce = 256;
 
-/// Read-only and on the disk before it has its name: a file with that name is whole.
-Result<void> publish(NewFile& file, const StoreStep& step) {
-  const auto reached = [&](std::string_view name) { return step ? step(name) : Result<void>{}; };
-  DW_TRY(reached("seal"));
-  DW_TRY(file.file().make_read_only());
-  DW_TRY(reached("sync"));
-  DW_TRY(file.file().sync());
-  DW_TRY(reached("publish"));
-  return file.publish();
-}
-
 /// Writes the frames, then the front, which tells their sizes.
 Result<EncodedFront> write_packed(File& file, FrontParts parts, const Hash& root, const ChunkIndex& index,
                                   const Image& image, int level) {
@@ -135,9 +124,10 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
   parts.index = front.index.encode();
   if (options.signing_key != nullptr) parts.signature = options.signing_key->sign(id);
 
-  if (options.on_step) DW_TRY(options.on_step("create"));
-  DW_TRY_ASSIGN(NewFile file, NewFile::create(path, 0600));
-  if (options.on_step) DW_TRY(options.on_step("write"));
+  const auto reached = [&](std::string_view step) { return options.on_step ? options.on_step(step) : Result<void>{}; };
+  DW_TRY(reached("create"));
+  DW_TRY_ASSIGN(NewFile file, NewFile::create(path));
+  DW_TRY(reached("write"));
   EncodedFront encoded;
   if (options.compression) {
     DW_TRY_ASSIGN(encoded, write_packed(file.file(), parts, id, front.index, *loaded.second, *options.compression));
@@ -146,7 +136,10 @@ Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std
     encoded = encode_front(parts, id);
     DW_TRY(write_image(file.file(), encoded, parts.layout, front.index, *loaded.second));
   }
-  DW_TRY(publish(file, options.on_step));
+  DW_TRY(reached("seal"));
+  DW_TRY(file.file().make_read_only());
+  DW_TRY(reached("publish"));
+  DW_TRY(file.publish());
   return ExportInfo{encoded.header.file_size, front.index.hashes().size() * kChunkSize};
 }
 

@@ -29,8 +29,8 @@ struct ExportInfo {
 };
 
 /// Checks the snapshot in the store and writes all of it to `path`, which appears whole and on the disk, or not at all.
-/// not_found: no such snapshot; corrupt: the store's files are damaged; invalid_argument: the path is taken, or the
-/// level is none; unavailable: the system refuses (a full disk).
+/// not_found: no such snapshot, or no folder of that name; corrupt: the store's files are damaged; invalid_argument:
+/// the path is taken, or the level is none; unavailable: the system refuses (a full disk).
 Result<ExportInfo> export_snapshot(Store& store, const SnapshotId& id, const std::filesystem::path& path,
                                    const ExportOptions& options = {});
 

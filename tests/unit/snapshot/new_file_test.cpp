@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <fstream>
@@ -19,13 +20,11 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::value_of;
 
-constexpr mode_t kMode = 0640;
-
-using Create = Result<NewFile> (*)(const fs::path&, mode_t);
+using Create = Result<NewFile> (*)(const fs::path&);
 
 class NewFileTest : public ::testing::TestWithParam<Create> {
  protected:
-  static Result<NewFile> create(const fs::path& path) { return GetParam()(path, kMode); }
+  static Result<NewFile> create(const fs::path& path) { return GetParam()(path); }
   fs::path path() const { return folder_.path() / "wanted"; }
   std::string text() const {
     std::ifstream file(path(), std::ios::binary);
@@ -50,8 +49,14 @@ TEST_P(NewFileTest, HasItsNameWhenItIsWhole) {
 #endif
   value_of(file.publish());
   EXPECT_EQ(text(), "whole");
-  EXPECT_EQ(fs::status(path()).permissions() & fs::perms::owner_all, fs::perms::owner_read | fs::perms::owner_write);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1);
+}
+
+TEST_P(NewFileTest, IsForWhomTheUmaskAllows) {
+  const mode_t before = ::umask(0027);
+  value_of(value_of(create(path())).publish());
+  ::umask(before);
+  EXPECT_EQ(fs::status(path()).permissions(), fs::perms(0640));
 }
 
 TEST_P(NewFileTest, LeavesNothingWhenItIsGivenUp) {
@@ -79,6 +84,12 @@ TEST_P(NewFileTest, ANameThatLeadsNowhereIsTaken) {
   EXPECT_EQ(create(path()).error().code, ErrorCode::invalid_argument);
 }
 
+TEST_P(NewFileTest, ANameThatNoFileCanHaveIsRefusedBeforeMuchIsWritten) {
+  EXPECT_EQ(create(folder_.path() / std::string(300, 'x')).error().code, ErrorCode::unavailable);
+  EXPECT_FALSE(create(folder_.path() / ""));
+  EXPECT_FALSE(create(""));
+}
+
 TEST_P(NewFileTest, NeedsItsFolder) {
   const auto file = create(path() / "deeper");
   ASSERT_FALSE(file);
@@ -89,11 +100,11 @@ TEST_P(NewFileTest, NeedsItsFolder) {
 TEST_P(NewFileTest, MayLieWhereThePathHasNoFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_.path());
-  NewFile file = value_of(create("wanted"));
-  write(file, "here");
-  value_of(file.publish());
+  auto file = create("wanted");
+  const bool named = file && file->publish();
   fs::current_path(before);
-  EXPECT_EQ(text(), "here");
+  EXPECT_TRUE(named);
+  EXPECT_TRUE(fs::exists(path()));
 }
 
 }  // namespace

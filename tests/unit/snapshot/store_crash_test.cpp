@@ -210,7 +210,8 @@ TEST_F(StoreCrash, KilledAtEachStepOfAnImport) {
 }
 
 TEST_F(StoreCrash, KilledAtEachStepOfAnExport) {
-  const auto file = folder_.path() / "last.dwsnap";
+  const TemporaryFolder outside;
+  const auto file = outside.path() / "last.dwsnap";
   for (const std::optional<int> compression : {std::optional<int>(), std::optional(3)}) {
     int killed = 0;
     for (int n = 1;; ++n) {
@@ -226,7 +227,10 @@ TEST_F(StoreCrash, KilledAtEachStepOfAnExport) {
       ASSERT_EQ(status, -SIGKILL);
       ++killed;
     }
-    EXPECT_EQ(killed, 5) << "create, write, seal, sync, publish";
+    EXPECT_EQ(killed, 4) << "create, write, seal, publish";
+#ifdef __linux__
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(file.parent_path()), {}), 1) << "halves are left";
+#endif
     TestStore there;
     EXPECT_EQ(value_of(import_snapshot(file, *there)).id, saved_.back().first);
     EXPECT_EQ(bytes_of(*value_of(there->load(saved_.back().first)).memory), saved_.back().second);

@@ -402,7 +402,7 @@ TEST(Store, IsClosedToOthersAndItsFilesToWriting) {
   ASSERT_EQ(::stat(store.path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0700u);
   ASSERT_EQ(::stat(store.file_of(id).c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0444u);
+  EXPECT_EQ(status.st_mode & 0777, 0400u);
 }
 
 TEST(Store, RefusesWhatExceedsItsLimit) {
