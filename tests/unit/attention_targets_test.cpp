@@ -80,7 +80,7 @@ class AttentionTarget : public KernelTargetTest {
     std::vector<float> scratch(chunk_scratch_floats(n, case_.head_dim));
     const QueryRows queries{queries_.data() + std::size_t{row} * case_.head_dim, n, first.data() + row,
                             last.data() + row};
-    const HeadShape shape{2 * kHeads, kHeads, case_.head_dim, case_.softcap};
+    const HeadShape shape{case_.head_dim, case_.softcap};
     attend_chunk(rows, &rows, kHead, shape, queries, scratch.data(), into);
   }
 

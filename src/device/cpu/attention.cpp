@@ -9,32 +9,10 @@
 
 #include "core/error.hpp"
 #include "device/cpu/attention_kernels.hpp"
+#include "device/cpu/attention_partials.hpp"
 #include "device/cpu/work_counter.hpp"
 
 namespace driftwood::cpu {
-
-/// Results of all query heads of tokens. Those of a piece's tokens for a chunk lie together.
-class PartialStore {
- public:
-  void resize(const AttentionHeads& heads, std::uint32_t n_tokens) {
-    heads_ = heads;
-    const std::size_t size = stride(n_tokens);
-    if (floats_.size() < size) floats_.resize(size);
-  }
-  /// Those of `n_tokens` that begin with token `number`, from a query row on.
-  Partials at(std::uint32_t number, std::uint32_t n_tokens, std::uint32_t row = 0) {
-    return partials_at(floats_.data() + stride(number), rows(n_tokens), heads_.head_dim, row);
-  }
-
-  /// Floats of so many tokens.
-  std::size_t stride(std::uint32_t n_tokens) const { return partial_floats(rows(n_tokens), heads_.head_dim); }
-
- private:
-  std::size_t rows(std::uint32_t n_tokens) const { return std::size_t{n_tokens} * heads_.n_head; }
-
-  AttentionHeads heads_;
-  std::vector<float> floats_;
-};
 
 struct KvState::Work {
   explicit Work(Crew* crew) noexcept : counter(crew) {}
@@ -78,10 +56,6 @@ KvState::Work& KvState::work(std::uint32_t window) {
 
 namespace {
 
-HeadShape shape_of(const AttentionNode& node) {
-  return {node.heads.n_head, node.heads.n_head_kv, node.heads.head_dim, node.softcap};
-}
-
 /// Walks over a sequence's records in order.
 class RowCursor {
  public:
@@ -105,77 +79,17 @@ class RowCursor {
   std::uint32_t in_span_ = 0;
 };
 
-/// Makes the partials those of rows that have seen nothing.
-void clear(const Partials& partials, std::uint32_t n_rows, std::uint32_t head_dim) {
-  std::fill_n(partials.values, std::size_t{n_rows} * head_dim, 0.0F);
-  std::fill_n(partials.maximum, n_rows, 0.0F);
-  std::fill_n(partials.sum, n_rows, 0.0F);
-}
-
-/// What chunks that come in order add up to: all groups of kMergeGroup chunks that are whole, and the one after them.
-struct Running {
-  Partials all;
-  Partials group;
-  std::uint32_t n_rows;
-  std::uint32_t head_dim;
-
-  /// Adds the partials of `n` chunks from `chunk` on, which lie within a group.
-  void add(std::uint32_t chunk, const Partials& from, std::size_t stride, std::uint32_t n) const {
-    if (chunk % kMergeGroup == 0) close_group();
-    merge_partials(n_rows, head_dim, from, stride, n, group);
-  }
-  void close_group() const {
-    merge_partials(n_rows, head_dim, group, 0, 1, all);
-    clear(group, n_rows, head_dim);
-  }
-};
-
-/// The memory of one task, kept by each thread.
-class TaskMemory {
- public:
-  std::vector<float> q, scratch;
-  std::vector<std::uint32_t> first, last;
-
-  /// Room for `n_rows` query rows that run with empty results.
-  void reset(std::uint32_t n_rows, std::uint32_t head_dim) {
-    n_rows_ = n_rows;
-    head_dim_ = head_dim;
-    q.resize(std::size_t{n_rows} * head_dim);
-    scratch.resize(chunk_scratch_floats(n_rows, head_dim));
-    first.resize(n_rows);
-    last.resize(n_rows);
-    partials_.resize((kChunks + kMergeGroup) * stride());
-    for (const std::uint32_t number : {kAll, kGroup}) clear(partials(number), n_rows, head_dim);
-  }
-  Running running() { return {partials(kAll), partials(kGroup), n_rows_, head_dim_}; }
-  /// Of one of kMergeGroup chunks, from a query row on.
-  Partials chunk(std::uint32_t number, std::uint32_t row = 0) { return partials(kChunks + number, row); }
-  /// Floats from one chunk's partials to the next one's.
-  std::size_t stride() const { return partial_floats(n_rows_, head_dim_); }
-
- private:
-  static constexpr std::uint32_t kAll = 0, kGroup = 1, kChunks = 2;
-
-  Partials partials(std::uint32_t number, std::uint32_t row = 0) {
-    return partials_at(partials_.data() + number * stride(), n_rows_, head_dim_, row);
-  }
-
-  std::uint32_t n_rows_ = 0;
-  std::uint32_t head_dim_ = 0;
-  std::vector<float> partials_;
-};
-
 /// One layer's attention of one pass, by one of its threads.
 class LayerAttention {
  public:
   LayerAttention(const AttentionNode& node, const float* q, float* out)
       : node_(node),
-        shape_(shape_of(node)),
+        shape_{node.heads.head_dim, node.softcap},
         sequences_(node.state->sequences),
         work_(node.state->work(node.sliding_window)),
         q_(q),
         out_(out),
-        token_floats_(std::size_t{shape_.n_head} * shape_.head_dim) {}
+        token_floats_(std::size_t{node_.heads.n_head} * shape_.head_dim) {}
 
   /// Called once by each of the operator's threads.
   void run(std::uint32_t n_threads) const {
@@ -236,7 +150,7 @@ class LayerAttention {
 
   void run_tile(const AttentionTask& task) const {
     const KvSequence& sequence = sequences_[task.of];
-    const std::uint32_t group = shape_.group();
+    const std::uint32_t group = node_.heads.group();
     const std::uint32_t n_rows = (task.end - task.begin) * group;
     const std::size_t at = (work_.plan.first_rows[task.of] + task.begin) * token_floats_ +
                            std::size_t{task.kv_head} * group * shape_.head_dim;
@@ -290,7 +204,7 @@ class LayerAttention {
   void run_shared(const AttentionTask& task) const {
     const SharedGroup& shared = work_.plan.groups[task.of];
     const std::span members = std::span(shared.members).subspan(task.begin, task.end - task.begin);
-    const std::uint32_t group = shape_.group();
+    const std::uint32_t group = node_.heads.group();
     const auto n_rows = static_cast<std::uint32_t>(members.size()) * group;
     const std::size_t head_floats = std::size_t{task.kv_head} * group * shape_.head_dim;
     const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
@@ -317,7 +231,7 @@ class LayerAttention {
 
   /// What the group's tasks have made of what a sequence shares.
   Running shared_running(std::uint32_t number) const {
-    return {work_.shared.at(2 * number, 1), work_.shared.at(2 * number + 1, 1), shape_.n_head, shape_.head_dim};
+    return {work_.shared.at(2 * number, 1), work_.shared.at(2 * number + 1, 1), node_.heads.n_head, shape_.head_dim};
   }
   void copy_rows(const Partials& from, std::uint32_t row, std::uint32_t n, const Partials& into,
                  std::uint32_t into_row) const {
@@ -336,13 +250,13 @@ class LayerAttention {
     const KvSequence& sequence = sequences_[task.of];
     const ShortPiece& piece = work_.plan.pieces[task.of];
     const std::uint32_t n_tokens = sequence.n_tokens;
-    const std::uint32_t group = shape_.group();
+    const std::uint32_t group = node_.heads.group();
     const std::uint32_t n_rows = n_tokens * group;  // of a KV head
     const std::size_t row_floats = std::size_t{group} * shape_.head_dim;
     TaskMemory& memory = LayerAttention::memory();
-    memory.reset(n_tokens * shape_.n_head, shape_.head_dim);
+    memory.reset(n_tokens * node_.heads.n_head, shape_.head_dim);
     const float* queried = q_ + work_.plan.first_rows[task.of] * token_floats_;
-    for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+    for (std::uint32_t head = 0; head < node_.heads.n_head_kv; ++head) {
       for (std::uint32_t i = 0; i < n_tokens; ++i) {
         scale_queries(queried + i * token_floats_ + head * row_floats, row_floats,
                       memory.q.data() + (std::size_t{head} * n_tokens + i) * row_floats);
@@ -364,7 +278,7 @@ class LayerAttention {
         set_visible(sequence.n_past + r / group, chunk, rows.n, memory.first[r], memory.last[r]);
       }
       const std::uint32_t in_group = chunk % kMergeGroup;
-      for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+      for (std::uint32_t head = 0; head < node_.heads.n_head_kv; ++head) {
         const QueryRows queries{memory.q.data() + std::size_t{head} * n_rows * shape_.head_dim, n_rows,
                                 memory.first.data(), memory.last.data()};
         const std::uint32_t row = head * n_rows;
@@ -374,9 +288,9 @@ class LayerAttention {
       if (piece.by_groups && (in_group == kMergeGroup - 1 || !more)) {
         const std::uint32_t from = chunk - std::min(in_group, chunk - task.begin);
         const Partials merged = partials_of(task.of, chunk);
-        clear(merged, n_tokens * shape_.n_head, shape_.head_dim);
-        merge_partials(n_tokens * shape_.n_head, shape_.head_dim, memory.chunk(from % kMergeGroup), memory.stride(),
-                       chunk + 1 - from, merged);
+        clear(merged, n_tokens * node_.heads.n_head, shape_.head_dim);
+        merge_partials(n_tokens * node_.heads.n_head, shape_.head_dim, memory.chunk(from % kMergeGroup),
+                       memory.stride(), chunk + 1 - from, merged);
       }
     }
     finish(task.of);
@@ -397,7 +311,7 @@ class LayerAttention {
     const ShortPiece& piece = work_.plan.pieces[number];
     work_.unfinished[number].store(piece.n_tasks, std::memory_order_relaxed);
     const std::uint32_t n_tokens = sequences_[number].n_tokens;
-    const std::uint32_t n_rows = n_tokens * shape_.n_head;
+    const std::uint32_t n_rows = n_tokens * node_.heads.n_head;
     TaskMemory& memory = LayerAttention::memory();
     memory.reset(n_rows, shape_.head_dim);
     const Running running = piece.shares ? shared_running(number) : memory.running();
@@ -414,9 +328,9 @@ class LayerAttention {
       }
       running.close_group();
     }
-    const std::uint32_t group = shape_.group();
+    const std::uint32_t group = node_.heads.group();
     float* into = out_ + work_.plan.first_rows[number] * token_floats_;
-    for (std::uint32_t head = 0; head < shape_.n_head_kv; ++head) {
+    for (std::uint32_t head = 0; head < node_.heads.n_head_kv; ++head) {
       for (std::uint32_t i = 0; i < n_tokens; ++i) {
         write_results(running.all, (head * n_tokens + i) * group, group,
                       into + i * token_floats_ + std::size_t{head} * group * shape_.head_dim);

@@ -71,7 +71,7 @@ HWY_INLINE void weigh_rows(const ChunkRows& rows, const ChunkRows* next, std::si
   }
 }
 
-/// The same from transposed keys, with the same bits.
+/// Scores as score_rows() computes them, with the same bits, from transposed keys.
 HWY_INLINE void score_tile(const QueryRows& queries, std::uint32_t head_dim, const float* keys, std::uint32_t columns,
                            float* scores) {
   multiply<kSums>({.a = queries.q, .a_stride = head_dim, .b = keys, .b_stride = kChunk, .depth = head_dim}, queries.n,

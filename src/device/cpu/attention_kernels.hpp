@@ -18,6 +18,10 @@ namespace driftwood::cpu {
 inline constexpr std::uint32_t kChunk = 64;
 inline constexpr std::uint32_t kMergeGroup = 4;  // chunks, from a multiple of it on
 inline constexpr std::uint32_t kMaxHeadDim = 256;
+// A score is the sums s of the products of every kSums-th dimension: h[i] = s[i] + s[i + 4], then h[0] to h[3] added up
+// in order.
+inline constexpr std::uint32_t kSums = 8;
+inline constexpr std::uint32_t kHalfSums = kSums / 2;
 
 /// K rows of up to kChunk tokens; the V row lies `row_bytes` after its K row.
 struct ChunkRows {
@@ -27,15 +31,10 @@ struct ChunkRows {
   ggml_type type = GGML_TYPE_F16;
 };
 
-/// Heads of a model and the head-wise transform of its scores.
+/// Of a head: its dimensions, and the transform of its scores.
 struct HeadShape {
-  std::uint32_t n_head = 0;
-  std::uint32_t n_head_kv = 0;
   std::uint32_t head_dim = 0;
-  float softcap = 0.0F;
-
-  /// Query heads that read one KV head.
-  std::uint32_t group() const noexcept { return n_head / n_head_kv; }
+  float softcap = 0.0F;  ///< 0: none
 };
 
 /// Queries of one KV head: row r sees tokens [first[r], last[r]) of the chunk, none where first >= last.

@@ -60,8 +60,6 @@ class Planner {
   }
 
  private:
-  std::uint32_t group() const { return heads_.n_head / heads_.n_head_kv; }
-
   void find_groups() {
     std::vector<std::uint32_t> order(sequences_.size());
     std::iota(order.begin(), order.end(), 0U);
@@ -106,7 +104,7 @@ class Planner {
     for (std::uint32_t begin = 0; begin < n; begin += members) {
       const std::uint32_t end = std::min(n, begin + members);
       for (std::uint32_t head = 0; head < heads_.n_head_kv; ++head) {
-        const std::uint64_t rows = std::uint64_t{end - begin} * group();
+        const std::uint64_t rows = std::uint64_t{end - begin} * heads_.group();
         plan_.tasks.push_back({AttentionTask::Kind::shared, number, head, begin, end, rows * shared.n_chunks * kChunk});
       }
     }
@@ -126,7 +124,8 @@ class Planner {
       const std::uint32_t last = sequence.n_past + end;
       const std::uint64_t keys = last - window_begin(window_, sequence.n_past + begin);
       for (std::uint32_t head = 0; head < heads_.n_head_kv; ++head) {
-        plan_.tasks.push_back({AttentionTask::Kind::tile, number, head, begin, end, keys * (end - begin) * group()});
+        plan_.tasks.push_back(
+            {AttentionTask::Kind::tile, number, head, begin, end, keys * (end - begin) * heads_.group()});
       }
     }
   }

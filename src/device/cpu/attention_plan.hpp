@@ -38,6 +38,9 @@ struct AttentionHeads {
   std::uint32_t n_head = 0;
   std::uint32_t n_head_kv = 0;
   std::uint32_t head_dim = 0;  ///< a multiple of 32, at most 256
+
+  /// Query heads that read one KV head.
+  std::uint32_t group() const noexcept { return n_head / n_head_kv; }
 };
 
 struct AttentionTask {

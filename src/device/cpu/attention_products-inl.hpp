@@ -32,19 +32,12 @@ HWY_INLINE void transpose_4x4(const float* from, std::size_t from_stride, float*
   }
 #else
   const hn::Full128<float> d;
-  const hn::Full128<double> pairs;
-  const auto r0 = hn::LoadU(d, from);
-  const auto r1 = hn::LoadU(d, from + from_stride);
-  const auto r2 = hn::LoadU(d, from + 2 * from_stride);
-  const auto r3 = hn::LoadU(d, from + 3 * from_stride);
-  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
-  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
-  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
-  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, into);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, into + into_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, into + 2 * into_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, into + 3 * into_stride);
+  hn::Vec<decltype(d)> rows[4];
+  HWY_UNROLL(4)
+  for (std::size_t i = 0; i < 4; ++i) rows[i] = hn::LoadU(d, from + i * from_stride);
+  transpose_quads(d, rows);
+  HWY_UNROLL(4)
+  for (std::size_t i = 0; i < 4; ++i) hn::StoreU(rows[i], d, into + i * into_stride);
 #endif
 }
 
@@ -114,10 +107,11 @@ HWY_INLINE void sum_part(const Factors& f, std::uint32_t part, Vec (&sums)[kRows
   }
 }
 
-/// c[r][0 .. kVectors * lanes) = sum over k < depth of a[r][k] * b[k][...], for kRows rows: in order, or as
-/// attention_scores-inl.hpp sums a score up, where kParts is kSums.
+/// c[r][0 .. kVectors * lanes) = sum over k < depth of a[r][k] * b[k][...], for kRows rows: in one sum, or in those of
+/// a score (see kSums).
 template <std::uint32_t kParts, std::uint32_t kRows, std::uint32_t kVectors>
 HWY_INLINE void multiply_block(const Factors& f, float* c, std::size_t c_stride) {
+  static_assert(kParts == 1 || kParts == kSums);
   const Float d;
   Vec sums[kRows][kVectors];
   if constexpr (kParts == 1) {
@@ -126,14 +120,14 @@ HWY_INLINE void multiply_block(const Factors& f, float* c, std::size_t c_stride)
       for (std::uint32_t i = 0; i < kVectors; ++i) hn::StoreU(sums[r][i], d, c + r * c_stride + i * kLanes);
     }
   } else {
-    // While a part is summed up, the others' sums are in the first cache level, where they were just written.
+    // While one is summed up, the others are in the first cache level, where they were just written.
     alignas(64) float first[kRows][kVectors * kLanes];
-    for (std::uint32_t part = 0; part < kParts / 2; ++part) {
+    for (std::uint32_t part = 0; part < kHalfSums; ++part) {
       sum_part<kParts>(f, part, sums);
       for (std::uint32_t r = 0; r < kRows; ++r) {
         for (std::uint32_t i = 0; i < kVectors; ++i) hn::Store(sums[r][i], d, first[r] + i * kLanes);
       }
-      sum_part<kParts>(f, part + kParts / 2, sums);
+      sum_part<kParts>(f, part + kHalfSums, sums);
       for (std::uint32_t r = 0; r < kRows; ++r) {
         for (std::uint32_t i = 0; i < kVectors; ++i) {
           float* into = c + r * c_stride + i * kLanes;

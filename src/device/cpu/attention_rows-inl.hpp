@@ -29,11 +29,28 @@ constexpr std::size_t kQ8Bytes = kQ8Block + sizeof(hwy::float16_t);
 constexpr std::size_t kLanes = hn::MaxLanes(Float());
 constexpr bool kManyRegisters = (HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM;  // 32 of vectors, else 16
 
+#if HWY_TARGET != HWY_SCALAR
+/// Within each 128 bits: v[i] gets what was the i-th of all four.
+template <typename D, typename V = hn::Vec<D>>
+HWY_INLINE void transpose_quads(D d, V (&v)[4]) {
+  const hn::Repartition<double, D> pairs;
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, v[0], v[1]));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[0], v[1]));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, v[2], v[3]));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v[2], v[3]));
+  v[0] = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
+  v[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
+  v[2] = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
+  v[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
+}
+#endif
+
 constexpr std::size_t kCacheLine = 64;
 
 enum class CacheLevel { first = 3, second = 2 };  // as __builtin_prefetch counts them
 
 /// Asks for what is read soon, or, in the second level, for what a later chunk reads: the first has no room for it.
+/// Rows that are asked for at once must not fall into the same few sets: hence records of an odd number of cache lines.
 template <CacheLevel kLevel>
 HWY_INLINE void prefetch(const std::byte* from, std::size_t bytes) {
   std::size_t i = 0;

@@ -21,10 +21,6 @@ namespace driftwood::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A score is kSums sums s over every kSums-th dimension: t[i] = s[i] + s[i + 4], then t[0] to t[3] added up in order.
-constexpr std::uint32_t kSums = 8;
-constexpr std::uint32_t kPairs = kSums / 2;
-
 #if HWY_TARGET == HWY_SCALAR
 template <std::uint32_t kRows, typename Row>
 HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows*, std::size_t offset, const float* q,
@@ -34,43 +30,37 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows*, std::size_t 
     const Row key{rows.keys[t] + offset};
     for (std::uint32_t r = 0; r < kRows; ++r) {
       Vec score = hn::Zero(d);
-      for (std::uint32_t i = 0; i < kPairs; ++i) {
+      for (std::uint32_t i = 0; i < kHalfSums; ++i) {
         Vec sums[2] = {hn::Zero(d), hn::Zero(d)};
-        for (std::uint32_t j = i; j < head_dim; j += kPairs) {
-          Vec& sum = sums[j / kPairs % 2];
+        for (std::uint32_t j = i; j < head_dim; j += kHalfSums) {
+          Vec& sum = sums[j / kHalfSums % 2];
           sum = hn::MulAdd(hn::LoadU(d, q + r * head_dim + j), key.load(j), sum);
         }
-        const Vec pair = hn::Add(sums[0], sums[1]);
-        score = i == 0 ? pair : hn::Add(score, pair);
+        const Vec h = hn::Add(sums[0], sums[1]);
+        score = i == 0 ? h : hn::Add(score, h);
       }
       hn::StoreU(score, d, scores + r * kChunk + t);
     }
   }
 }
 #else
-/// Adds up kPairs partial sums of kLanes tokens' scores: vector i has those of tokens i, i + 4, ...
-HWY_INLINE Vec add_pairs(const Vec* sums) {
+/// Adds up the half sums h of kLanes tokens: vector i has all four of tokens i, i + 4, ...
+HWY_INLINE Vec add_up(Vec (&h)[kHalfSums]) {
   const Float d;
-  const hn::Repartition<double, Float> pairs;
-  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[0], sums[1]));
-  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[0], sums[1]));
-  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, sums[2], sums[3]));
-  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, sums[2], sums[3]));
-  const Vec first = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
-  const Vec second = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
-  const Vec third = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
-  const Vec fourth = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
-  return hn::Add(hn::Add(hn::Add(first, second), third), fourth);
+  transpose_quads(d, h);
+  return hn::Add(hn::Add(hn::Add(h[0], h[1]), h[2]), h[3]);
 }
 
-// Two vectors at a time have kSums dimensions of every kPairs-th of kLanes tokens: where a vector has room for all of a
-// token's, or of two tokens', these change between the two; else each has half of a token's.
+// Dimensions are multiplied kSums at a time, of the tokens that lie in one vector of half sums, by two vectors:
+//   4 lanes: token 0, the first four of its dimensions | the other four
+//   8 lanes: token 0                                   | token 4
+//  16 lanes: tokens 0 and 8                            | tokens 4 and 12
 
-/// A query's for one of the two.
+/// What a query has in vector `half` of the two.
 HWY_INLINE Vec load_query(const float* q, std::size_t half) {
   const Float d;
   if constexpr (kLanes == 4) {
-    return hn::LoadU(d, q + half * kPairs);
+    return hn::LoadU(d, q + half * kHalfSums);
   } else if constexpr (kLanes == 8) {
     return hn::LoadU(d, q);
   } else {
@@ -79,12 +69,12 @@ HWY_INLINE Vec load_query(const float* q, std::size_t half) {
   }
 }
 
-/// The keys' for one of the two.
+/// What keys have there; `tokens` begins with token 0.
 template <typename Row>
 HWY_INLINE Vec load_keys(const std::byte* const* tokens, std::size_t offset, std::size_t dimension, std::size_t half) {
-  const auto key = [&](std::size_t number) HWY_ATTR { return Row{tokens[number * kPairs] + offset}; };
+  const auto key = [&](std::size_t number) HWY_ATTR { return Row{tokens[number * kHalfSums] + offset}; };
   if constexpr (kLanes == 4) {
-    return key(0).load(dimension + half * kPairs);
+    return key(0).load(dimension + half * kHalfSums);
   } else if constexpr (kLanes == 8) {
     return key(half).load(dimension);
   } else {
@@ -93,7 +83,7 @@ HWY_INLINE Vec load_keys(const std::byte* const* tokens, std::size_t offset, std
   }
 }
 
-/// t of the tokens, in their order, from their s in two vectors.
+/// Their sums s in two vectors become the tokens' half sums h, in order.
 HWY_INLINE Vec add_halves(Vec first, Vec second) {
   if constexpr (kLanes == 4) {
     return hn::Add(first, second);
@@ -124,9 +114,9 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
       prefetch<CacheLevel::second>(next->keys[t] + offset, Row::bytes(head_dim));
       prefetch<CacheLevel::second>(rows.keys[HWY_MIN(t, rows.n - 1)] + rows.row_bytes + offset, Row::bytes(head_dim));
     }
-    Vec pairs[kRows][kPairs];
+    Vec h[kRows][kHalfSums];
     HWY_UNROLL(4)
-    for (std::uint32_t token = 0; token < kPairs; token += kAtOnce) {
+    for (std::uint32_t token = 0; token < kHalfSums; token += kAtOnce) {
       Vec sums[kAtOnce][2][kRows];
       HWY_UNROLL(4)
       for (std::uint32_t i = 0; i < kAtOnce; ++i) {
@@ -157,11 +147,11 @@ HWY_INLINE void score_rows(const ChunkRows& rows, const ChunkRows* next, std::si
       HWY_UNROLL(4)
       for (std::uint32_t i = 0; i < kAtOnce; ++i) {
         HWY_UNROLL(4)
-        for (std::uint32_t r = 0; r < kRows; ++r) pairs[r][token + i] = add_halves(sums[i][0][r], sums[i][1][r]);
+        for (std::uint32_t r = 0; r < kRows; ++r) h[r][token + i] = add_halves(sums[i][0][r], sums[i][1][r]);
       }
     }
     HWY_UNROLL(4)
-    for (std::uint32_t r = 0; r < kRows; ++r) hn::StoreU(add_pairs(pairs[r]), d, scores + r * kChunk + begin);
+    for (std::uint32_t r = 0; r < kRows; ++r) hn::StoreU(add_up(h[r]), d, scores + r * kChunk + begin);
   }
 }
 #endif

@@ -152,7 +152,6 @@ TEST_F(BatchFormerTest, PiecesBesideDecodersArePowersOfTwo) {
 TEST_F(BatchFormerTest, ASmallPromptIsTakenWholeWhereItKeepsNobodyWaiting) {
   Requester decoder(1), small(20), large(4000);
   EXPECT_EQ(pass({&small}).at(&small), 20U);
-  EXPECT_EQ(jobs_[&large], nullptr);
   // With its pass comes a piece of another one.
   jobs_.clear();
   EXPECT_EQ(pass({&small, &large}).at(&small), 20U);
