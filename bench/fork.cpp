@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "benchmark.hpp"
 #include "core/clock.hpp"
 #include "input.hpp"
+#include "private_memory.hpp"
 #include "scratch_folder.hpp"
 #include "session.hpp"
 #include "snapshot/store.hpp"
@@ -18,22 +18,6 @@ namespace driftwood::bench {
 namespace {
 
 constexpr std::uint32_t kPromptTokens = 1024;
-
-/// Memory that only this process has, page tables included, in bytes.
-Result<double> private_bytes() {
-  std::ifstream status("/proc/self/status");
-  double kilobytes = 0;
-  bool found = false;
-  for (std::string line; std::getline(status, line);) {
-    for (const char* field : {"RssAnon:", "VmSwap:", "VmPTE:"}) {
-      if (!line.starts_with(field)) continue;
-      kilobytes += std::stod(line.substr(std::string(field).size()));
-      found = true;
-    }
-  }
-  if (!found) return fail(ErrorCode::unsupported, "This system does not tell a process's private memory.");
-  return kilobytes * 1024;
-}
 
 struct Children {
   std::vector<std::unique_ptr<Session>> alive;

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 #include "core/clock.hpp"
 #include "guests/many.h"
 #include "many.hpp"
 #include "many_actors.hpp"
+#include "private_memory.hpp"
 
 namespace driftwood::bench {
 namespace {
@@ -20,22 +20,6 @@ constexpr std::size_t kAwake = 64;
 constexpr std::uint32_t kShortText = 8;
 // Longer than the pool's threads spin, so that both sides find them asleep.
 constexpr std::chrono::milliseconds kRest{20};
-
-/// Memory that only this process has: anonymous pages, those of memory files, page tables.
-Result<double> private_bytes() {
-  std::ifstream status("/proc/self/status");
-  double kilobytes = 0;
-  bool found = false;
-  for (std::string line; std::getline(status, line);) {
-    for (const char* field : {"RssAnon:", "RssShmem:", "VmSwap:", "VmPTE:"}) {
-      if (!line.starts_with(field)) continue;
-      kilobytes += std::stod(line.substr(std::string(field).size()));
-      found = true;
-    }
-  }
-  if (!found) return fail(ErrorCode::unsupported, "This system does not tell a process's private memory.");
-  return kilobytes * 1024;
-}
 
 struct FirstToken {
   double us = 0;  ///< from the message until it was there

@@ -15,7 +15,7 @@ using Clock = ManyActors::Clock;
 
 constexpr std::uint32_t kPrompt = 64;
 constexpr std::uint32_t kLongPrompt = 2048;
-constexpr std::int32_t kBeside = 2 * kLongPrompt;  // tokens, more than come beside it, which has one in most passes
+constexpr std::int32_t kBeside = 2 * kLongPrompt;  // tokens: more than come beside it
 
 double percentile(std::vector<double> values, std::size_t percent) {
   std::ranges::sort(values);

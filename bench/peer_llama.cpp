@@ -94,12 +94,6 @@ Result<void> PeerContext::save_state(const std::filesystem::path& file) const {
   return fail(ErrorCode::internal, "libllama could not save its state to " + file.string() + ".");
 }
 
-Result<void> PeerContext::load_state(const std::filesystem::path& file) {
-  std::size_t tokens = 0;
-  if (llama_state_load_file(state_->context.get(), file.c_str(), nullptr, 0, &tokens)) return {};
-  return fail(ErrorCode::internal, "libllama could not load its state from " + file.string() + ".");
-}
-
 void PeerContext::pause() noexcept { ggml_threadpool_pause(state_->pool.get()); }
 void PeerContext::resume() noexcept { ggml_threadpool_resume(state_->pool.get()); }
 

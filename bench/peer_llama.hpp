@@ -45,11 +45,10 @@ class PeerContext {
   Result<std::span<const float>> forward(std::span<const Token> tokens);
   /// Forgets the tokens from position `n` on.
   Result<void> rewind(std::uint32_t n);
-  /// All of the context's state as bytes, as libllama saves it; into a buffer that is kept, and to a file and back.
+  /// All of the context's state as bytes, as libllama saves it; into a buffer that is kept and back, and to a file.
   Result<void> get_state(std::vector<std::uint8_t>& bytes) const;
   Result<void> set_state(std::span<const std::uint8_t> bytes);
   Result<void> save_state(const std::filesystem::path& file) const;
-  Result<void> load_state(const std::filesystem::path& file);
   /// Stops the pool's threads from spinning, and lets them.
   void pause() noexcept;
   void resume() noexcept;
