@@ -28,7 +28,7 @@ class NewFile {
   /// Its errors name the file that was asked for.
   File& file() noexcept { return file_; }
   /// Brings it to the disk and gives it its name. invalid_argument: something else has that by now; unavailable: the
-  /// system refused, and the file is gone, unless the message is about the folder.
+  /// system refused, at last perhaps to bring the name to the disk.
   Result<void> publish();
 
  private:
