@@ -121,7 +121,8 @@ Result<Report> run_fork(const Options& options) {
   report.add({.name = "fork_private_kb",
               .unit = "KB",
               .better = Better::less,
-              .counts = "private memory of the process for each child before it runs (anonymous pages and page tables)",
+              .counts = "private memory of the process for each child before it runs (anonymous pages, those "
+                        "of memory files, page tables)",
               .summary = summarize(std::move(children.private_kb)),
               .goal = 16});
 

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <fstream>
-#include <random>
 #include <string_view>
 #include <system_error>
 
@@ -22,11 +21,6 @@ constexpr std::string_view kUnfinished = ".new-";  // begins the names of files 
 constexpr std::chrono::hours kLeftOver{24};
 
 fs::path kept_path(const fs::path& folder, const Hash& hash) { return folder / (hash.to_hex() + ".wasm"); }
-
-fs::path unused_name(const fs::path& folder) {
-  std::random_device random;
-  return folder / (std::string(kUnfinished) + std::to_string(random()) + "-" + std::to_string(random()));
-}
 
 bool holds(const fs::path& path, const std::vector<std::byte>& bytes) {
   std::error_code error;
@@ -105,7 +99,7 @@ Result<void> keep_program(const ProgramFile& program) {
   if (error) {
     return fail(ErrorCode::unavailable, "The folder " + folder.string() + " cannot be made: " + error.message() + ".");
   }
-  const fs::path fresh = unused_name(folder);
+  const fs::path fresh = folder / (std::string(kUnfinished) + unused_name());
   auto written = write_durably(fresh, program.bytes);
   if (written) written = rename_file(fresh, kept);
   if (!written) {

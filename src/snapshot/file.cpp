@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <random>
 #include <system_error>
 
 namespace driftwood {
@@ -142,6 +143,11 @@ Result<void> sync_folder(const std::filesystem::path& folder) {
   ::close(fd);
   if (status == 0) return {};
   return error.because(fmt::format("The folder {} cannot be brought to the disk", folder.string()));
+}
+
+std::string unused_name() {
+  std::random_device random;
+  return fmt::format("{}-{:08x}{:08x}", ::getpid(), random(), random());
 }
 
 Result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -62,6 +62,8 @@ class File {
 
 /// Returns when the names in a folder are on the disk.
 Result<void> sync_folder(const std::filesystem::path& folder);
+/// A name that no other file has, and no other process gives one: for what is being written.
+std::string unused_name();
 /// Gives a file another name at once, in place of what had it.
 Result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <random>
 #include <system_error>
 
 #include "snapshot/file.hpp"
@@ -52,8 +51,7 @@ Result<void> check_label(std::string_view label) {
 Result<void> Labels::set(std::string_view label, const Hash& root) const {
   DW_TRY(check_label(label));
   if (step_) DW_TRY(step_("link"));
-  std::random_device random;
-  const auto made = folder_ / fmt::format(".{}-{:08x}{:08x}", ::getpid(), random(), random());
+  const auto made = folder_ / ("." + unused_name());
   if (::symlink(root.to_hex().c_str(), made.c_str()) != 0) {
     return LastError().because(fmt::format("The label \"{}\" cannot be made", label));
   }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <random>
 
 namespace driftwood {
 namespace {
@@ -59,9 +58,8 @@ Result<NewFile> NewFile::create(const fs::path& path) {
 
 Result<NewFile> NewFile::create_beside(const fs::path& path) {
   DW_TRY(check_name(path));
-  std::random_device random;
   fs::path beside = path;
-  beside += fmt::format(".{:08x}{:08x}.part", random(), random());
+  beside += "." + unused_name() + ".part";
   const int fd = ::open(beside.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kMode);
   if (fd < 0) return refused(LastError(), path);
   return NewFile(File::adopt(fd, path), std::move(beside));
@@ -91,9 +89,9 @@ Result<void> NewFile::give_name() {
 Result<void> NewFile::publish() {
   DW_TRY(file_.sync());
   DW_TRY(give_name());
-  remove_beside();
   // Some file systems forget a file that had no name when it was synced.
-  DW_TRY(file_.sync());
+  if (beside_.empty()) DW_TRY(file_.sync());
+  remove_beside();
   return sync_folder(folder_of(file_.path()));
 }
 

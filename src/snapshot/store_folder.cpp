@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <random>
 #include <system_error>
 
 #include "core/handle.hpp"
@@ -42,11 +41,6 @@ Result<void> for_each_entry(const std::filesystem::path& folder, Visit visit) {
   }
   if (errno != 0) return LastError().because(fmt::format("The folder {} cannot be read", folder.string()));
   return {};
-}
-
-std::string random_name() {
-  std::random_device random;
-  return fmt::format("{}-{:08x}{:08x}", ::getpid(), random(), random());
 }
 
 bool is_there(const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; }
@@ -142,7 +136,7 @@ Result<std::pair<File, Header>> StoreFolder::open_referenced(const FileReference
 
 Result<File> StoreFolder::create_unfinished() const {
   DW_TRY(step("create"));
-  return File::create(path_ / "writing" / random_name());
+  return File::create(path_ / "writing" / unused_name());
 }
 
 Result<bool> StoreFolder::publish(const File& file, const Hash& root) const {
